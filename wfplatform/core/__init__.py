@@ -1,0 +1,1 @@
+"""The domain: workflows, executions and the rules by which their states change. Pure, standard library only."""

@@ -1,0 +1,217 @@
+"""What happens to an execution (events), and what is to be done about it (effects).
+
+Facts and orders only; `core.lifecycle` turns the first into the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, Run, Span
+
+__all__ = [
+    "Began",
+    "CancelRequested",
+    "CancelSegments",
+    "ChildEnded",
+    "Claimed",
+    "DeadlinePassed",
+    "Effect",
+    "Event",
+    "Finish",
+    "Outcomes",
+    "PauseRequested",
+    "Plan",
+    "Recorded",
+    "Refused",
+    "ResumeRequested",
+    "Retried",
+    "SegmentClosed",
+    "SegmentLost",
+    "SetTimer",
+    "TimerDue",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An engine took the execution: a fresh one or one that another engine dropped.
+
+    `sizes`: node -> number of elements, for nodes mapped over values of the definition or of parameters.
+    """
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Workers report attempts."""
+
+    items: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentClosed:
+    """A segment has said all it had to say; what is still open of it is to be planned again."""
+
+    segment: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentLost:
+    """A segment will say nothing more.
+
+    `started`: its first node is known to have begun on the lost worker, so that it may be to blame.
+    """
+
+    segment: str
+    spans: tuple[Span, ...]
+    worker: str
+    reason: str
+    started: bool
+    blameless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The engine itself began an element that holds no worker: a delay, or a child execution.
+
+    `reason` says in one sentence for what it waits, and until when.
+    """
+
+    node: str
+    element: Element
+    reason: str
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An element cannot be begun; `error` as in `Outcome`."""
+
+    node: str
+    element: Element
+    error: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """The time of a waiting element has come; `outputs` and `sizes` as in `Outcome`, for a delay."""
+
+    node: str
+    element: Element
+    outputs: Mapping[str, Any] | None = None
+    sizes: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """A child execution ended; `outputs` as in `Outcome`."""
+
+    node: str
+    element: Element
+    state: ExecutionState
+    outputs: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    sizes: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody wants it to stop."""
+
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """Nothing new is to start."""
+
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """It may go on."""
+
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Failed elements and what hangs on them are to run again."""
+
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """It had work on the cluster longer than its timeout."""
+
+    timeout_s: float
+
+
+type Event = (
+    Claimed
+    | Outcomes
+    | SegmentClosed
+    | SegmentLost
+    | Began
+    | Refused
+    | TimerDue
+    | ChildEnded
+    | CancelRequested
+    | PauseRequested
+    | ResumeRequested
+    | Retried
+    | DeadlinePassed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Something may be ready to run."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Wake the element at this instant."""
+
+    node: str
+    element: Element
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSegments:
+    """Whatever runs for this execution is to stop; its slots are to be freed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """It has ended."""
+
+    state: ExecutionState
+
+
+type Effect = Plan | SetTimer | CancelSegments | Finish
+
+
+class Recorded(NamedTuple):
+    """A change of one element that is to be committed: its new standing, and the outcome behind it if a worker sent one."""
+
+    node: str
+    element: Element
+    run: Run
+    outcome: Outcome | None
+    fresh: bool
+    """Whether nothing was ever recorded of this element before."""
+
+    @property
+    def state(self) -> NodeState:
+        """The element's new state."""
+        return self.run.state

@@ -1,0 +1,290 @@
+"""The definition of a workflow as data: nodes, their inputs, and what ties them together.
+
+Pure and immutable. Refuses to know how a node is executed; a node type is only a name here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from wfplatform.core.policy import Policy, WorkflowPolicy
+
+__all__ = [
+    "DEFAULT_PORT",
+    "Binding",
+    "Constant",
+    "Definition",
+    "DictOf",
+    "Graph",
+    "Guard",
+    "Json",
+    "Link",
+    "ListOf",
+    "Literal",
+    "Node",
+    "NodeKind",
+    "OutputRef",
+    "Parameter",
+    "ParameterRef",
+    "PathStep",
+    "references",
+    "size_key",
+]
+
+type Json = None | bool | int | float | str | list[Json] | dict[str, Json]
+
+DEFAULT_PORT: Final = "result"
+
+
+class NodeKind:
+    """Names of the node types the core itself knows; every other name is a strategy found on the worker."""
+
+    PYTHON: Final = "python"
+    CHOICE: Final = "choice"
+    LOOP: Final = "loop"
+    MERGE: Final = "merge"
+    DELAY: Final = "delay"
+    WORKFLOW: Final = "workflow"
+
+    ENGINE_SIDE: Final = frozenset({DELAY, WORKFLOW})
+    """Handled by the engine: they wait and hold no worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """One step into an output: `item` for `a["x"]` and `a[0]`, else an attribute."""
+
+    key: str | int
+    attribute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A plain JSON value written in the definition."""
+
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value that JSON cannot say; its bytes travel with the code and are opened on workers only."""
+
+    digest: str
+    preview: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRef:
+    """A parameter of the workflow."""
+
+    name: str
+    path: tuple[PathStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRef:
+    """An output of another node, or a part of it."""
+
+    node: str
+    port: str = DEFAULT_PORT
+    path: tuple[PathStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list some items of which are bindings; `kind` is `list` or `tuple`."""
+
+    items: tuple[Binding, ...]
+    kind: str = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class DictOf:
+    """A dict some values of which are bindings."""
+
+    items: tuple[tuple[str, Binding], ...]
+
+
+type Binding = Literal | Constant | ParameterRef | OutputRef | ListOf | DictOf
+
+
+def references(binding: Binding) -> Iterator[OutputRef]:
+    """Every output a binding refers to, in order."""
+    match binding:
+        case OutputRef():
+            yield binding
+        case ListOf(items=items):
+            for item in items:
+                yield from references(item)
+        case DictOf(items=pairs):
+            for _, item in pairs:
+                yield from references(item)
+        case _:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A node runs only if the choice node gave this verdict."""
+
+    node: str
+    verdict: bool
+
+
+def size_key(ref: OutputRef) -> str:
+    """The name under which the length of an output (or a part of it) is recorded."""
+    return ref.port + "".join(f".{step.key}" if step.attribute else f"[{step.key}]" for step in ref.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A named, typed input of a workflow.
+
+    Args:
+        schema: its JSON Schema (what the server checks).
+        required: whether a run must give it; else `default` is used.
+    """
+
+    name: str
+    schema: Mapping[str, Json]
+    required: bool
+    default: Json = None
+    annotation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One step of a workflow.
+
+    Args:
+        id: unique in its graph; lower-case words, digits, `_`, `-`.
+        type: the node type.
+        inputs: port -> binding, in the order of the signature.
+        over: port -> how many levels of its value are mapped; absent = the whole value (see `Graph.rank`).
+        outputs: the names of the output ports.
+        after: nodes that must have ended well before this one, without data.
+        guard: the branch this node stands in.
+        config: what the node type needs: for `python` the `function` key; for `workflow` its name.
+    """
+
+    id: str
+    type: str = NodeKind.PYTHON
+    label: str = ""
+    inputs: Mapping[str, Binding] = field(default_factory=dict)
+    over: Mapping[str, int] = field(default_factory=dict)
+    outputs: tuple[str, ...] = (DEFAULT_PORT,)
+    after: tuple[str, ...] = ()
+    guard: Guard | None = None
+    config: Mapping[str, Json] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    position: tuple[float, float] | None = None
+    notes: str = ""
+
+    @property
+    def rank(self) -> int:
+        """Number of indices an element of this node has: 0 for a node that is not mapped."""
+        return max(self.over.values(), default=0)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order, and what the workflow returns.
+
+    An element of a node of rank r is addressed by r indices. A port mapped over L levels that refers to a node of rank q gets,
+    for element e: the value at e[:q] when q == L; the nested list below e[:L] when q > L (a reduction); the item e[q:L] of the
+    value at e[:q] when q < L (an expansion, whose size is known only when that value is).
+    """
+
+    nodes: tuple[Node, ...]
+    result: Binding = field(default_factory=lambda: Literal(None))
+    parameters: tuple[Parameter, ...] = ()
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Node]:
+        """Node id -> node."""
+        return {node.id: node for node in self.nodes}
+
+    @cached_property
+    def links(self) -> Mapping[str, tuple[Link, ...]]:
+        """Node id -> what it depends on."""
+        return {node.id: tuple(self._links_of(node)) for node in self.nodes}
+
+    @cached_property
+    def dependants(self) -> Mapping[str, tuple[Link, ...]]:
+        """Node id -> the links that lead away from it."""
+        away: dict[str, list[Link]] = {node.id: [] for node in self.nodes}
+        for links in self.links.values():
+            for link in links:
+                away[link.source].append(link)
+        return {name: tuple(links) for name, links in away.items()}
+
+    @cached_property
+    def sized(self) -> Mapping[str, tuple[OutputRef, ...]]:
+        """Node id -> its outputs whose length must be recorded because a later node is mapped over their items."""
+        found: dict[str, dict[str, OutputRef]] = {}
+        for node in self.nodes:
+            for port, levels in node.over.items():
+                binding = node.inputs[port]
+                if isinstance(binding, OutputRef) and levels > self.by_id[binding.node].rank:
+                    found.setdefault(binding.node, {})[size_key(binding)] = binding
+        return {name: tuple(refs.values()) for name, refs in found.items()}
+
+    @cached_property
+    def barriers(self) -> frozenset[str]:
+        """Nodes whose end can make something ready that could not be planned before."""
+        found = {node.id for node in self.nodes if node.type in NodeKind.ENGINE_SIDE or node.type == NodeKind.LOOP}
+        found |= set(self.sized)
+        for node in self.nodes:
+            if node.type in NodeKind.ENGINE_SIDE or node.policy.cache is not None or node.policy.effect:
+                found |= {link.source for link in self.links[node.id]}
+        return frozenset(found)
+
+    def _links_of(self, node: Node) -> Iterator[Link]:
+        seen: set[Link] = set()
+        for port, binding in node.inputs.items():
+            levels = node.over.get(port, 0)
+            # Inside a list or dict the whole value is meant; only a port that is one output follows its elements.
+            aligned = levels if isinstance(binding, OutputRef) else 0
+            for ref in references(binding):
+                rank = self.by_id[ref.node].rank
+                link = Link(
+                    source=ref.node,
+                    target=node.id,
+                    port=ref.port,
+                    shared=min(rank, aligned),
+                    expands=levels > rank and isinstance(binding, OutputRef),
+                )
+                if link not in seen:
+                    seen.add(link)
+                    yield link
+        ordering = [(name, True) for name in node.after]
+        if node.guard is not None:
+            ordering.append((node.guard.node, False))
+        for name, whole in ordering:
+            rank = self.by_id[name].rank
+            shared = 0 if whole else min(rank, node.rank)
+            yield Link(source=name, target=node.id, port="", shared=shared, expands=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A dependency between two nodes: elements of `target` need those of `source` that agree in the first `shared` indices."""
+
+    source: str
+    target: str
+    port: str
+    shared: int
+    expands: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A workflow: its name, its graph and what holds for all its executions."""
+
+    name: str
+    graph: Graph
+    description: str = ""
+    policy: WorkflowPolicy = field(default_factory=WorkflowPolicy)

@@ -1,0 +1,164 @@
+"""What a node or a workflow is allowed and told to do: retry, timeout, cache, resources, priority.
+
+Values only; nothing here acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from wfplatform.errors import DefinitionError
+
+__all__ = ["DEFAULT_TIMEOUT_S", "MAX_TIMEOUT_S", "Cache", "Lane", "OnFailure", "OnSkip", "Policy", "Retry", "WorkflowPolicy"]
+
+DEFAULT_TIMEOUT_S: Final = 1800.0
+MAX_TIMEOUT_S: Final = 86_400.0
+
+
+class Lane(StrEnum):
+    """Where a node runs on a worker: alone on its CPU, or beside many others that mostly wait."""
+
+    CPU = "cpu"
+    IO = "io"
+
+
+class OnFailure(StrEnum):
+    """What becomes of a node whose input failed."""
+
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class OnSkip(StrEnum):
+    """What becomes of a node whose input was skipped: skipped too, or run with None in its place."""
+
+    SKIP = "skip"
+    NONE = "none"
+
+
+def _check(condition: bool, code: str, message: str) -> None:
+    if not condition:
+        raise DefinitionError(code, message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often and when to try again.
+
+    Args:
+        attempts: tries in all, the first included; at least 1.
+        delay_s: seconds before the second try.
+        backoff: the factor by which the delay grows from try to try; at least 1.
+        jitter: share of the delay by which it is varied at random, 0 to 1.
+        max_delay_s: no delay is longer.
+        on: names of exception classes (`ValueError`, `requests.ConnectionError`) that are tried again; empty = all.
+        never_on: names of exception classes that are not.
+    """
+
+    attempts: int = 3
+    delay_s: float = 5.0
+    backoff: float = 1.0
+    jitter: float = 0.0
+    max_delay_s: float = 3600.0
+    on: tuple[str, ...] = ()
+    never_on: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self.attempts >= 1, "retry_attempts", f"Retry.attempts must be at least 1, got {self.attempts}.")
+        _check(self.delay_s >= 0, "retry_delay", f"Retry.delay_s must not be negative, got {self.delay_s}.")
+        _check(self.backoff >= 1, "retry_backoff", f"Retry.backoff must be at least 1, got {self.backoff}.")
+        _check(0 <= self.jitter <= 1, "retry_jitter", f"Retry.jitter must be between 0 and 1, got {self.jitter}.")
+
+    def delay_before_s(self, attempt: int, chance: float) -> float:
+        """Seconds to wait before try number `attempt` (2 or more); `chance` in [0, 1) decides the jitter."""
+        delay_s = min(self.delay_s * self.backoff ** (attempt - 2), self.max_delay_s)
+        return delay_s * (1 + self.jitter * (2 * chance - 1))
+
+    def covers(self, kinds: tuple[str, ...]) -> bool:
+        """Whether an exception whose class and base classes have these names is tried again."""
+        names = set(kinds) | {kind.rpartition(".")[2] for kind in kinds}
+        if names & set(self.never_on):
+            return False
+        return not self.on or bool(names & set(self.on))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Whether a result may be reused by later executions.
+
+    Args:
+        expires_s: seconds after which a stored result is not used any more; None = never.
+        salt: changes the key, so that old results are not found.
+        ignore: input ports that are not part of the key.
+    """
+
+    expires_s: float | None = None
+    salt: str = ""
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for one node.
+
+    Args:
+        retry: None = one try only.
+        timeout_s: seconds one try may take; None = only the execution's timeout.
+        cache: None = always computed.
+        lane: the CPU lane runs one node at a time in a worker process; the I/O lane many.
+        resources: Dask resources a worker must have.
+        priority: larger runs earlier.
+        limit: name of a concurrency limit, with the number of nodes that may hold it at once.
+        effect: it changes the world outside: never fused, never run twice by choice.
+    """
+
+    retry: Retry | None = None
+    timeout_s: float | None = None
+    cache: Cache | None = None
+    lane: Lane = Lane.CPU
+    resources: Mapping[str, float] = field(default_factory=dict)
+    priority: int = 0
+    limit: tuple[str, int] | None = None
+    on_failure: OnFailure = OnFailure.SKIP
+    on_skip: OnSkip = OnSkip.SKIP
+    effect: bool = False
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None:
+            _check(
+                0 < self.timeout_s <= MAX_TIMEOUT_S,
+                "node_timeout",
+                f"timeout_s must be above 0 and at most {MAX_TIMEOUT_S:.0f} s (24 h), got {self.timeout_s}.",
+            )
+
+    @property
+    def attempts(self) -> int:
+        """Tries in all."""
+        return self.retry.attempts if self.retry else 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowPolicy:
+    """What holds for every execution of a workflow.
+
+    Args:
+        timeout_s: seconds an execution may have work on the cluster (waits do not count).
+        node: what holds for its nodes unless they say otherwise.
+        max_executions: how many of its executions may run at once; None = as many as the engine takes.
+    """
+
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    priority: int = 0
+    max_executions: int | None = None
+    tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(
+            0 < self.timeout_s <= MAX_TIMEOUT_S,
+            "execution_timeout",
+            f"The execution timeout must be above 0 and at most {MAX_TIMEOUT_S:.0f} s (24 h), got {self.timeout_s}.",
+        )

@@ -1,0 +1,289 @@
+"""What the engine and the use cases need from the world: small protocols, and the plain records that pass through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from wfplatform.core.event import Recorded
+from wfplatform.core.execution import Element, ExecutionState, Outcome, Run
+from wfplatform.core.graph import Json
+
+__all__ = [
+    "Claim",
+    "Clock",
+    "Command",
+    "Commit",
+    "CostStore",
+    "EngineStore",
+    "ExecutionChange",
+    "Ids",
+    "NewCommand",
+    "LeaseStore",
+    "NewExecution",
+    "NodeRecord",
+    "Notifier",
+    "StoredRun",
+    "StoredVersion",
+    "VersionStore",
+]
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """The present instant, aware UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds that never run backwards."""
+        ...
+
+
+class Ids(Protocol):
+    """Makes identifiers and chances."""
+
+    def new(self) -> UUID:
+        """A time-ordered identifier (UUIDv7)."""
+        ...
+
+    def chance(self) -> float:
+        """A random number in [0, 1)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVersion:
+    """A published workflow version.
+
+    Args:
+        document: the definition as JSON.
+        code_digest: of the code that travels with it.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    workflow_id: UUID
+    name: str
+    number: int
+    digest: str
+    document: Mapping[str, Any]
+    code_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewExecution:
+    """An execution somebody asked for."""
+
+    id: UUID
+    version_id: UUID
+    workflow_name: str
+    parameters: Mapping[str, Json]
+    priority: int = 0
+    timeout_s: float = 1800.0
+    created_by: str = ""
+    tags: tuple[str, ...] = ()
+    parent: tuple[UUID, str, Element] | None = None
+    """The execution, node and element whose child it is."""
+    depth: int = 0
+
+
+class StoredRun(NamedTuple):
+    """What is committed of one element."""
+
+    node: str
+    element: Element
+    run: Run
+    outputs: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An execution that the engine now owns.
+
+    `runs` is what earlier engines committed of it, empty for a fresh one.
+    """
+
+    id: UUID
+    tenant_id: UUID
+    epoch: int
+    state: ExecutionState
+    version_id: UUID
+    workflow_name: str
+    parameters: Mapping[str, Json]
+    priority: int
+    timeout_s: float
+    worked_s: float
+    created_at: datetime
+    started_at: datetime | None
+    cancel_requested_at: datetime | None
+    paused_at: datetime | None
+    parent: tuple[UUID, str, Element] | None
+    depth: int
+    error: Mapping[str, Any] | None = None
+    runs: Sequence[StoredRun] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionChange:
+    """The new standing of an execution; written whole, only if its epoch still is this one."""
+
+    id: UUID
+    epoch: int
+    state: ExecutionState
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    paused_at: datetime | None
+    waiting_for: str
+    error: Mapping[str, Any] | None
+    worked_s: float
+    nodes_total: int | None
+    nodes_ended: int
+    nodes_failed: int
+
+
+class NodeRecord(NamedTuple):
+    """A change of one element of one execution."""
+
+    execution_id: UUID
+    epoch: int
+    recorded: Recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One transaction of an engine: all of it, or nothing and an error.
+
+    Args:
+        nodes: in the order in which they happened; the last one of an element wins. A failed outcome that will be tried again, and a lost
+            attempt, is kept as an attempt of its own beside the node's row.
+        children: child executions to insert.
+        commands: for the engines of other executions: that a child has ended.
+        released: executions the engine gives up, to be claimed by any engine.
+    """
+
+    engine_id: UUID
+    nodes: Sequence[NodeRecord] = ()
+    executions: Sequence[ExecutionChange] = ()
+    children: Sequence[tuple[UUID, NewExecution]] = ()
+    """(tenant, execution)"""
+    commands: Sequence[NewCommand] = ()
+    commands_done: Sequence[int] = ()
+    released: Sequence[UUID] = ()
+    progress: Sequence[tuple[UUID, Outcome]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something a user wants of an execution: cancel, pause, resume, retry, signal."""
+
+    id: int
+    execution_id: UUID
+    kind: str
+    payload: Mapping[str, Json] = field(default_factory=dict)
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCommand:
+    """A command to insert."""
+
+    tenant_id: UUID
+    execution_id: UUID
+    kind: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    created_by: str = ""
+
+
+class LeaseStore(Protocol):
+    """Who may write. Only database time is compared."""
+
+    def register(self, engine_id: UUID, *, lease_s: float, facts: Mapping[str, Json]) -> None:
+        """Announce an engine and take its lease."""
+        ...
+
+    def renew(self, engine_id: UUID, *, lease_s: float) -> bool:
+        """Prolong the lease; False when another engine has fenced this one off."""
+        ...
+
+    def take_over(self, engine_id: UUID) -> int:
+        """Fence off engines whose lease is over and free their executions to be claimed; returns how many were freed."""
+        ...
+
+    def leave(self, engine_id: UUID) -> None:
+        """Give up the lease and all executions at once."""
+        ...
+
+
+class EngineStore(Protocol):
+    """What an engine reads and writes."""
+
+    def claim(self, engine_id: UUID, *, limit: int) -> Sequence[Claim]:
+        """Take up to `limit` executions that nobody owns and that are to run; their epoch grows by one."""
+        ...
+
+    def commit(self, commit: Commit) -> None:
+        """Write a transaction.
+
+        Raises:
+            ConflictError: code `fenced`, when the engine's lease was taken over; nothing was written.
+            UnreachableError: the database does not answer; whether the commit happened is unknown.
+        """
+        ...
+
+    def commands(self, engine_id: UUID, *, limit: int) -> Sequence[Command]:
+        """Commands for this engine's executions, oldest first, that are not done."""
+        ...
+
+    def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
+        """What is committed of some elements, with their outputs; None = all elements of the node."""
+        ...
+
+
+class VersionStore(Protocol):
+    """Published workflows."""
+
+    def version(self, version_id: UUID) -> StoredVersion:
+        """A workflow version.
+
+        Raises:
+            NotFoundError: there is none with this id.
+        """
+        ...
+
+    def newest_version(self, tenant_id: UUID, name: str) -> StoredVersion:
+        """The newest published version of a workflow.
+
+        Raises:
+            NotFoundError: no workflow of this tenant has this name.
+        """
+        ...
+
+    def code(self, tenant_id: UUID, digest: str) -> bytes:
+        """The code that travels with a version."""
+        ...
+
+
+class CostStore(Protocol):
+    """Remembers how long nodes took."""
+
+    def costs(self, version_id: UUID) -> Mapping[str, float]:
+        """Node id -> expected seconds for one element."""
+        ...
+
+    def learn(self, costs: Mapping[tuple[UUID, str], tuple[float, int]]) -> None:
+        """(version, node id) -> (mean seconds, number of elements) of what was just seen."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells who listens, soon; never inside a business transaction, and nothing depends on it."""
+
+    def notify(self, channel: str, payloads: Iterable[str]) -> None:
+        """Send notifications, coalesced."""
+        ...
