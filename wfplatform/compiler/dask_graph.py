@@ -1,0 +1,42 @@
+"""The only maker of Dask graphs.
+
+A graph holds `Task` and `TaskRef` of Dask's task specification, one function of this project and opaque bytes; nothing of a user's, because the scheduler
+opens what it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dask.task_spec import Task, TaskRef
+
+__all__ = ["ClusterTask", "build"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterTask:
+    """One Dask task.
+
+    Args:
+        key: never used before; a reused key would give another execution's values.
+        order: a packed `SegmentOrder`.
+        needs: keys whose values it reads, in the order in which it gets them.
+    """
+
+    key: str
+    order: bytes
+    needs: tuple[str, ...] = ()
+    priority: int = 0
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+
+def build(tasks: Iterable[ClusterTask], runner: Callable[..., Any]) -> dict[str, Task]:
+    """A graph of these tasks.
+
+    Args:
+        tasks: what to run.
+        runner: called on the worker with the order and the values of the needed tasks.
+    """
+    return {task.key: Task(task.key, runner, task.order, *map(TaskRef, task.needs)) for task in tasks}

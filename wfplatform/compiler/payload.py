@@ -1,0 +1,199 @@
+"""The bytes that travel between an engine and its workers: segments out, outcomes back.
+
+MessagePack of plain lists, so that neither side opens a pickle of the other, and a scheduler in between sees bytes only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgpack
+
+from wfplatform.core.execution import Element, Outcome, OutcomeKind, Span
+from wfplatform.core.graph import Graph, Json
+
+__all__ = [
+    "Delivery",
+    "KnownOutput",
+    "Part",
+    "SegmentOrder",
+    "StreamMessage",
+    "pack_delivery",
+    "pack_order",
+    "pack_version",
+    "read_outcomes",
+    "unpack_delivery",
+    "unpack_order",
+    "unpack_version",
+]
+
+
+class KnownOutput(NamedTuple):
+    """A committed output that a segment reads: None = the element was skipped."""
+
+    node: int
+    element: Element
+    outputs: Mapping[str, Any] | None
+
+
+class Part(NamedTuple):
+    """What a segment does for one execution.
+
+    Args:
+        version: digest of the workflow version; its program lies in the artifact storage under this name.
+        members: (index of the node in the graph, span, attempt), in the order to run them.
+        sizes: index of a node -> known prefix -> number of elements, for mapped nodes that are read as a whole.
+        exports: indices of nodes whose values other segments read.
+        turns: index of a loop node, element -> turns already done and the output of the last one.
+    """
+
+    execution: UUID
+    epoch: int
+    version: str
+    parameters: Mapping[str, Json]
+    segment: str
+    members: Sequence[tuple[int, Span, int]]
+    known: Sequence[KnownOutput] = ()
+    sizes: Mapping[int, Mapping[Element, int]] = {}
+    exports: frozenset[int] = frozenset()
+    turns: Sequence[tuple[int, Element, int, Mapping[str, Any]]] = ()
+
+
+class SegmentOrder(NamedTuple):
+    """One Dask task: the parts it runs one after the other.
+
+    Args:
+        engine: who is to hear of the outcomes.
+        budget_s: after this time the rest is given back to be planned again; 0 = never.
+        announce: say that the node starts before it starts, because it may not live to say so later.
+    """
+
+    engine: str
+    parts: Sequence[Part]
+    lane: str = "cpu"
+    budget_s: float = 0.0
+    announce: bool = False
+
+
+def pack_version(document: Mapping[str, Any], code: bytes) -> bytes:
+    """A definition and its code as the one blob that workers read from the artifact storage."""
+    packed: bytes = msgpack.packb({"document": json.dumps(document), "code": code})
+    return packed
+
+
+def unpack_version(packed: bytes) -> tuple[str, bytes]:
+    """The definition as JSON text, and the code."""
+    content = msgpack.unpackb(packed)
+    return content["document"], content["code"]
+
+
+def pack_order(order: SegmentOrder) -> bytes:
+    """A segment as bytes."""
+    parts = [
+        [
+            part.execution.bytes,
+            part.epoch,
+            part.version,
+            part.parameters,
+            part.segment,
+            [[index, span.prefix, span.start, span.stop, attempt] for index, span, attempt in part.members],
+            [list(known) for known in part.known],
+            [[index, list(sizes.items())] for index, sizes in part.sizes.items()],
+            sorted(part.exports),
+            [list(turn) for turn in part.turns],
+        ]
+        for part in order.parts
+    ]
+    packed: bytes = msgpack.packb([order.engine, parts, order.lane, order.budget_s, order.announce])
+    return packed
+
+
+def unpack_order(packed: bytes) -> SegmentOrder:
+    """A segment from bytes. Its spans carry no node names: the index beside each says which node it is."""
+    engine, parts, lane, budget_s, announce = msgpack.unpackb(packed, strict_map_key=False)
+    return SegmentOrder(
+        engine,
+        tuple(
+            Part(
+                UUID(bytes=execution),
+                epoch,
+                version,
+                parameters,
+                segment,
+                [
+                    (index, Span("", tuple(prefix), start, stop), attempt)
+                    for index, prefix, start, stop, attempt in members
+                ],
+                [KnownOutput(index, tuple(element), outputs) for index, element, outputs in knowns],
+                {index: {tuple(prefix): size for prefix, size in items} for index, items in sizes},
+                frozenset(exports),
+                [(index, tuple(element), count, outputs) for index, element, count, outputs in turns],
+            )
+            for execution, epoch, version, parameters, segment, members, knowns, sizes, exports, turns in parts
+        ),
+        lane,
+        budget_s,
+        announce,
+    )
+
+
+class Delivery(NamedTuple):
+    """Outcomes of one part of one segment; `closed` when it will say no more."""
+
+    execution: UUID
+    epoch: int
+    segment: str
+    outcomes: Sequence[Sequence[Any]]
+    """Each the fields of `Outcome`, with the kind as its first letter and the node as its index in the graph."""
+    closed: bool
+
+
+class StreamMessage(NamedTuple):
+    """A numbered message of one worker's stream."""
+
+    stream: str
+    number: int
+    worker: str
+    deliveries: Sequence[Delivery]
+
+
+_LETTER = {
+    OutcomeKind.STARTED: "s",
+    OutcomeKind.COMPLETED: "c",
+    OutcomeKind.FAILED: "f",
+    OutcomeKind.ITERATED: "i",
+    OutcomeKind.UNREADABLE: "u",
+}
+_KIND = {letter: kind for kind, letter in _LETTER.items()}
+
+
+def pack_delivery(stream: str, number: int, worker: str, deliveries: Iterable[Delivery]) -> bytes:
+    """A message as bytes."""
+    packed: bytes = msgpack.packb(
+        [stream, number, worker, [[d.execution.bytes, d.epoch, d.segment, d.outcomes, d.closed] for d in deliveries]]
+    )
+    return packed
+
+
+def unpack_delivery(packed: bytes) -> StreamMessage:
+    """A message from bytes; its outcomes are still raw, see `read_outcome`."""
+    stream, number, worker, deliveries = msgpack.unpackb(packed, strict_map_key=False)
+    return StreamMessage(
+        stream,
+        number,
+        worker,
+        tuple(Delivery(UUID(bytes=execution), *rest) for execution, *rest in deliveries),
+    )
+
+
+def read_outcomes(graph: Graph, delivery: Delivery, worker: str) -> tuple[Outcome, ...]:
+    """The outcomes of a delivery, with names for indices."""
+    nodes = graph.nodes
+    segment = delivery.segment
+    return tuple(
+        Outcome(nodes[index].id, tuple(element), attempt, _KIND[letter], worker, segment, *rest)
+        for index, element, attempt, letter, *rest in delivery.outcomes
+    )

@@ -1,0 +1,443 @@
+"""What is to run now: `plan(graph, execution, flights, costs, ...) -> Planned`, a pure function.
+
+Whatever is committed is left out, whatever flies is referred to, whatever cannot start yet is left for a later call. Elements that belong
+together (chains, small siblings) share a segment, so that the cluster is spoken to once for many of them.
+Refuses to look at values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+
+from wfplatform.compiler.segment import BLOCKED, KNOWN, Chunk, Flights, Limits, Member, Planned, Segment
+from wfplatform.core.execution import Element, Execution, NodeRuns, NodeState, Span
+from wfplatform.core.graph import Graph, Link, Node, NodeKind
+from wfplatform.core.policy import Lane
+
+__all__ = ["plan"]
+
+
+def plan(
+    graph: Graph,
+    execution: Execution,
+    flights: Flights,
+    costs: Mapping[str, float],
+    limits: Limits,
+    new_segment_id: Callable[[], str],
+    targets: frozenset[str] | None = None,
+) -> Planned:
+    """What can be handed out now.
+
+    Args:
+        graph: the definition.
+        execution: what is committed of it.
+        flights: what the cluster computes at this moment; not changed.
+        costs: node id -> expected seconds of one element; absent = unknown.
+        limits: how to cut.
+        new_segment_id: gives a name never used before.
+        targets: nodes that are wanted; None = all. What they do not need is left out.
+
+    Returns:
+        Segments in an order in which each needs only earlier ones or what flies, and what the engine begins itself.
+    """
+    return _Planner(graph, execution, flights, costs, limits, new_segment_id, targets).plan()
+
+
+@dataclass(slots=True)
+class _Open:
+    """A segment that can still grow."""
+
+    id: str
+    lane: Lane
+    key: tuple[object, ...]
+    members: list[Member] = field(default_factory=list)
+    needs: set[str] = field(default_factory=set)
+    known: dict[tuple[str, Element], None] = field(default_factory=dict)
+    expected_s: float = 0.0
+    elements: int = 0
+    solo: bool = False
+    announce: bool = False
+    unknown: bool = False
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Elements of one node that get their inputs from the same places."""
+
+    start: int
+    stop: int
+    needs: frozenset[str]
+    known: tuple[tuple[str, Element], ...]
+    linear: bool
+
+
+class _Planner:
+    def __init__(
+        self,
+        graph: Graph,
+        execution: Execution,
+        flights: Flights,
+        costs: Mapping[str, float],
+        limits: Limits,
+        new_segment_id: Callable[[], str],
+        targets: frozenset[str] | None,
+    ) -> None:
+        self.graph = graph
+        self.execution = execution
+        self.flights = flights
+        self.costs = costs
+        self.limits = limits
+        self.new_segment_id = new_segment_id
+        self.wanted = None if targets is None else _with_ancestors(graph, targets)
+        self.segments: dict[str, _Open] = {}
+        self.placed: dict[tuple[str, Element], list[Chunk]] = {}
+        self.actions: list[tuple[str, Element]] = []
+        self.roots: dict[tuple[object, ...], _Open] = {}
+        self.free = dict(limits.free)
+        self._chunks: dict[tuple[str, Element], list[Chunk]] = {}
+
+    def plan(self) -> Planned:
+        candidates: list[tuple[Node, list[tuple[Span, int, bool]]]] = []
+        total_s = 0.0
+        for node in self.graph.nodes:
+            runs = self.execution.nodes[node.id]
+            if runs.complete or (self.wanted is not None and node.id not in self.wanted):
+                continue
+            spans = list(self.open_spans(node, runs))
+            if spans:
+                candidates.append((node, spans))
+                each_s = self.costs.get(node.id, self.limits.unknown_s)
+                total_s += each_s * sum(len(span) for span, _, _ in spans)
+        limits = self.limits
+        self.target_s = min(max(total_s / (2 * limits.slots), limits.shortest_s), limits.longest_s)
+        for node, spans in candidates:
+            if node.type in NodeKind.ENGINE_SIDE:
+                self.act(node, spans)
+            else:
+                for span, attempt, alone in spans:
+                    self.place(node, span, attempt, alone)
+        return Planned(
+            segments=tuple(
+                Segment(
+                    id=opened.id,
+                    members=tuple(opened.members),
+                    needs=frozenset(opened.needs),
+                    known=tuple(opened.known),
+                    lane=opened.lane,
+                    resources=self.graph.by_id[opened.members[0].span.node].policy.resources,
+                    priority=self.graph.by_id[opened.members[0].span.node].policy.priority,
+                    expected_s=opened.expected_s,
+                    solo=opened.solo,
+                    announce=opened.announce,
+                )
+                for opened in self.segments.values()
+            ),
+            actions=tuple(self.actions),
+        )
+
+    # -- what is open
+
+    def open_spans(self, node: Node, runs: NodeRuns) -> Iterator[tuple[Span, int, bool]]:
+        """Elements that are pending and do not fly, as (span, attempt, alone)."""
+        if runs.rank == 0:
+            run = runs.runs.get(())
+            if (run is None or run.state is NodeState.PENDING) and not self.flights.chunks(node.id, ()):
+                yield Span.whole(node.id), (run.attempt if run else 0) + 1, bool(run and run.alone)
+            return
+        for prefix in _prefixes(runs, runs.rank - 1):
+            yield from self._open_below(node, runs, prefix)
+
+    def _open_below(self, node: Node, runs: NodeRuns, prefix: Element) -> Iterator[tuple[Span, int, bool]]:
+        size = runs.sizes.get(prefix, 0)
+        flying = self.flights.chunks(node.id, prefix)
+        if not runs.runs and not flying:
+            if size:
+                yield Span(node.id, prefix, 0, size), 1, False
+            return
+        aloft = bytearray(size)
+        for chunk in flying:
+            aloft[chunk.start : chunk.stop] = b"\1" * (chunk.stop - chunk.start)
+        start, current = 0, None
+        for index in range(size + 1):
+            kind = None
+            if index < size and not aloft[index]:
+                run = runs.run((*prefix, index))
+                if run is None:
+                    kind = (1, False)
+                elif run.state is NodeState.PENDING:
+                    kind = (run.attempt + 1, run.alone)
+            if kind != current:
+                if current is not None:
+                    yield Span(node.id, prefix, start, index), *current
+                start, current = index, kind
+
+    # -- where inputs come from
+
+    def chunks(self, node: str, prefix: Element) -> list[Chunk]:
+        """Where the elements of a node below a prefix of length rank - 1 are: committed, flying, planned here, or blocked."""
+        key = (node, prefix)
+        found = self._chunks.get(key)
+        if found is None:
+            found = self._chunks[key] = self._find_chunks(node, prefix)
+        return found
+
+    def _find_chunks(self, node: str, prefix: Element) -> list[Chunk]:
+        runs = self.execution.nodes[node]
+        rank = runs.rank
+        aloft = [*self.flights.chunks(node, prefix), *self.placed.get((node, prefix), ())]
+        if self.graph.by_id[node].type in (NodeKind.LOOP, *NodeKind.ENGINE_SIDE):
+            aloft = []  # they may end without their result; who depends on them is planned when it is there
+        if rank == 0:
+            run = runs.runs.get(())
+            if run is not None and run.state.final:
+                return [Chunk(-1, 0, KNOWN)]
+            return [Chunk(-1, 0, aloft[0].segment if aloft else BLOCKED)]
+        if runs.run(prefix) is not None and prefix in runs.runs:
+            return [Chunk(0, 1 << 62, KNOWN)]  # ended as a whole
+        size = runs.sizes.get(prefix)
+        if size is None:
+            return [Chunk(0, 1 << 62, BLOCKED)]
+        aloft.sort()
+        if not runs.runs:
+            return _fill(aloft, size)
+        where: list[str] = [BLOCKED] * size
+        for chunk in aloft:
+            where[chunk.start : chunk.stop] = [chunk.segment] * (chunk.stop - chunk.start)
+        for index in range(size):
+            run = runs.runs.get((*prefix, index))
+            if run is not None and run.state.final:
+                where[index] = KNOWN
+        return _compress(where)
+
+    def below(self, node: str, prefix: Element) -> list[Chunk]:
+        """All chunks of a node below a prefix of any length."""
+        runs = self.execution.nodes[node]
+        if len(prefix) >= runs.rank:
+            inner = prefix[: runs.rank]
+            if runs.rank == 0:
+                return self.chunks(node, ())
+            index = inner[-1]
+            return [c for c in self.chunks(node, inner[:-1]) if c.start <= index < c.stop] or [
+                Chunk(index, index + 1, BLOCKED)
+            ]
+        if len(prefix) == runs.rank - 1:
+            return self.chunks(node, prefix)
+        if prefix in runs.runs:
+            return [Chunk(0, 1 << 62, KNOWN)]
+        size = runs.sizes.get(prefix)
+        if size is None:
+            return [Chunk(0, 1 << 62, BLOCKED)]
+        return [chunk for index in range(size) for chunk in self.below(node, (*prefix, index))]
+
+    def pieces(self, node: Node, span: Span) -> Iterator[_Piece]:
+        """Cut a span where its inputs come from different segments; what is blocked is left out."""
+        shared_needs: set[str] = set()
+        shared_known: dict[tuple[str, Element], None] = {}
+        along: list[Link] = []
+        for link in self.graph.links[node.id]:
+            if link.shared == node.rank and node.rank > 0:
+                along.append(link)
+                continue
+            prefix = span.prefix[: link.shared]
+            if not self._gather(self.below(link.source, prefix), link, prefix, shared_needs, shared_known):
+                return
+        solo = node.policy.effect or node.policy.cache is not None
+        if solo and shared_needs:
+            return
+        if not along:
+            yield _Piece(span.start, span.stop, frozenset(shared_needs), tuple(shared_known), self._linear(node))
+            return
+        for start, stop in self._cuts(along, span):
+            needs, known = set(shared_needs), dict(shared_known)
+            ready = True
+            for link in along:
+                if self.execution.nodes[link.source].rank > node.rank:
+                    for index in range(start, stop):
+                        prefix = (*span.prefix, index)
+                        ready = ready and self._gather(self.below(link.source, prefix), link, prefix, needs, known)
+                    continue
+                inside = [c for c in self.chunks(link.source, span.prefix) if c.start < stop and c.stop > start]
+                covered = bool(inside) and inside[0].start <= start and inside[-1].stop >= stop
+                ready = ready and covered
+                for chunk in inside:
+                    if chunk.segment == BLOCKED:
+                        ready = False
+                    elif chunk.segment != KNOWN:
+                        needs.add(chunk.segment)
+                    elif link.port:
+                        known |= dict.fromkeys((link.source, (*span.prefix, i)) for i in range(start, stop))
+            if ready and not (solo and needs):
+                yield _Piece(start, stop, frozenset(needs), tuple(known), self._linear(node))
+
+    def _cuts(self, along: list[Link], span: Span) -> Iterator[tuple[int, int]]:
+        marks = {span.start, span.stop}
+        for link in along:
+            if self.execution.nodes[link.source].rank > len(span.prefix) + 1:
+                marks.update(range(span.start, span.stop))
+                continue
+            for chunk in self.chunks(link.source, span.prefix):
+                marks.update(mark for mark in (chunk.start, chunk.stop) if span.start < mark < span.stop)
+        ordered = sorted(marks)
+        return zip(ordered, ordered[1:], strict=False)
+
+    def _gather(
+        self,
+        chunks: list[Chunk],
+        link: Link,
+        prefix: Element,
+        needs: set[str],
+        known: dict[tuple[str, Element], None],
+    ) -> bool:
+        runs = self.execution.nodes[link.source]
+        if not chunks:
+            total = runs.total()
+            if total is None:
+                return False
+        for chunk in chunks:
+            if chunk.segment == BLOCKED:
+                return False
+            if chunk.segment != KNOWN:
+                needs.add(chunk.segment)
+            elif link.port:
+                known[(link.source, prefix)] = None
+        return True
+
+    def _linear(self, node: Node) -> bool:
+        """Whether nobody else waits for what this node waits for, so that joining it to its source costs no parallel work."""
+        return all(len(self.graph.dependants[link.source]) == 1 for link in self.graph.links[node.id])
+
+    # -- cutting and joining
+
+    def place(self, node: Node, span: Span, attempt: int, alone: bool) -> None:
+        cost_s = self.costs.get(node.id)
+        each_s = self.limits.unknown_s if cost_s is None else cost_s
+        policy = node.policy
+        solo = alone or policy.effect or policy.cache is not None or policy.limit is not None
+        solo = solo or node.type == NodeKind.LOOP or (policy.lane is Lane.IO and (cost_s is None or cost_s > 0.001))
+        key = (policy.lane, policy.priority, *sorted(policy.resources.items()))
+        for piece in self.pieces(node, span):
+            start = piece.start
+            host = None if solo else self._host(piece, key, each_s, cost_s is None)
+            if host is not None:
+                self._join(host, node, Span(node.id, span.prefix, start, piece.stop), attempt, each_s, piece)
+                continue
+            step = 1 if solo else self._chunk_length(piece.stop - piece.start, each_s, cost_s is None)
+            while start < piece.stop:
+                if policy.limit is not None:
+                    name, most = policy.limit
+                    left = self.free.setdefault(name, most)
+                    if left <= 0:
+                        return
+                    self.free[name] = left - 1
+                stop = min(start + step, piece.stop)
+                part = Span(node.id, span.prefix, start, stop)
+                root = None if solo or piece.needs else self._root(key, len(part), each_s, cost_s is None)
+                opened = root or self._open(policy.lane, key, solo)
+                opened.announce = opened.announce or alone
+                if root is None and not solo and not piece.needs:
+                    self.roots[key] = opened
+                self._join(opened, node, part, attempt, each_s, piece)
+                start = stop
+
+    def _chunk_length(self, count: int, each_s: float, unknown: bool) -> int:
+        limits = self.limits
+        if unknown:
+            return max(1, min(limits.most_unknown, ceil(count / (4 * limits.slots))))
+        return max(1, min(limits.most, int(self.target_s / max(each_s, 1e-7))))
+
+    def _fits(self, opened: _Open, count: int, each_s: float, budget_s: float, unknown: bool) -> bool:
+        limits = self.limits
+        if opened.solo or opened.elements + count > limits.most:
+            return False
+        if (unknown or opened.unknown) and opened.elements + count > max(limits.most_unknown, 2 * count):
+            return False
+        return opened.expected_s + count * each_s <= budget_s
+
+    def _host(self, piece: _Piece, key: tuple[object, ...], each_s: float, unknown: bool) -> _Open | None:
+        """The segment of this plan that computes all that the piece needs, if the piece may join it."""
+        if len(piece.needs) != 1:
+            return None
+        opened = self.segments.get(next(iter(piece.needs)))
+        if opened is None or opened.key != key:
+            return None
+        budget_s = self.limits.longest_s if piece.linear else self.target_s
+        fits = self._fits(opened, piece.stop - piece.start, each_s, budget_s, unknown)
+        return opened if fits else None
+
+    def _root(self, key: tuple[object, ...], count: int, each_s: float, unknown: bool) -> _Open | None:
+        opened = self.roots.get(key)
+        if opened is None or not self._fits(opened, count, each_s, self.target_s, unknown):
+            return None
+        return opened
+
+    def _open(self, lane: Lane, key: tuple[object, ...], solo: bool) -> _Open:
+        opened = _Open(self.new_segment_id(), lane, key, solo=solo)
+        self.segments[opened.id] = opened
+        return opened
+
+    def _join(self, opened: _Open, node: Node, part: Span, attempt: int, each_s: float, piece: _Piece) -> None:
+        opened.members.append(Member(part, attempt))
+        opened.needs |= piece.needs - {opened.id}
+        opened.known |= dict.fromkeys(piece.known)
+        opened.expected_s += each_s * len(part)
+        opened.elements += len(part)
+        opened.unknown = opened.unknown or node.id not in self.costs
+        key = (node.id, part.prefix)
+        self.placed.setdefault(key, []).append(Chunk(part.start, part.stop, opened.id))
+        self._chunks.pop(key, None)
+
+    def act(self, node: Node, spans: list[tuple[Span, int, bool]]) -> None:
+        """Elements the engine handles itself begin when all they need is committed."""
+        for span, _, _ in spans:
+            for piece in self.pieces(node, span):
+                if not piece.needs:
+                    part = Span(node.id, span.prefix, piece.start, piece.stop)
+                    self.actions.extend((node.id, element) for element in part.elements())
+
+
+def _prefixes(runs: NodeRuns, length: int, prefix: Element = ()) -> Iterator[Element]:
+    """Known prefixes of a length, without branches that ended as a whole."""
+    if prefix in runs.runs and len(prefix) < runs.rank:
+        return
+    if len(prefix) == length:
+        yield prefix
+        return
+    for index in range(runs.sizes.get(prefix, 0)):
+        yield from _prefixes(runs, length, (*prefix, index))
+
+
+def _fill(aloft: list[Chunk], size: int) -> list[Chunk]:
+    """The chunks, with the gaps between them marked as blocked."""
+    filled: list[Chunk] = []
+    at = 0
+    for chunk in aloft:
+        if chunk.start > at:
+            filled.append(Chunk(at, chunk.start, BLOCKED))
+        filled.append(chunk)
+        at = chunk.stop
+    if at < size:
+        filled.append(Chunk(at, size, BLOCKED))
+    return filled
+
+
+def _compress(where: list[str]) -> list[Chunk]:
+    chunks: list[Chunk] = []
+    start = 0
+    for index in range(1, len(where) + 1):
+        if index == len(where) or where[index] != where[start]:
+            chunks.append(Chunk(start, index, where[start]))
+            start = index
+    return chunks
+
+
+def _with_ancestors(graph: Graph, targets: frozenset[str]) -> frozenset[str]:
+    found: set[str] = set()
+    todo = list(targets)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo.extend(link.source for link in graph.links[name])
+    return frozenset(found)

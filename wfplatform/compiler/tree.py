@@ -1,0 +1,31 @@
+"""Opening recorded outputs that are put together from others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from wfplatform.authoring.call import follow
+from wfplatform.core.graph import PathStep
+
+__all__ = ["open_output"]
+
+
+def open_output(output: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """The value of an output.
+
+    Args:
+        output: as recorded; of codec `tree`, its items are opened one by one; with a `path`, a part of the value is meant.
+        load: opens an output that is no tree.
+    """
+    if output["codec"] != "tree":
+        value = load(output)
+        return follow(value, [PathStep(*step) for step in output["path"]], "the result") if output.get("path") else value
+    items = [open_output(item, load) for item in output["items"]]
+    match output["kind"]:
+        case "dict":
+            return dict(zip(output["names"], items, strict=True))
+        case "tuple":
+            return tuple(items)
+        case _:
+            return items
