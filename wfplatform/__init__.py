@@ -1,0 +1,121 @@
+"""wfplatform: workflows as decorated Python functions, run on Dask, recorded in PostgreSQL.
+
+    from wfplatform import node, workflow
+
+Importing this package loads nothing but this file; each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wfplatform.authoring.branch import else_, if_, merge
+    from wfplatform.authoring.context import NodeContext, current_node
+    from wfplatform.authoring.delay import delay
+    from wfplatform.authoring.loop import loop
+    from wfplatform.authoring.node import NodeFunction, node
+    from wfplatform.authoring.output import Output, each, unmapped
+    from wfplatform.authoring.platform import ExecutionHandle, use_platform
+    from wfplatform.authoring.workflow import Workflow, workflow
+    from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, Retry
+    from wfplatform.errors import (
+        ConflictError,
+        DefinitionError,
+        ExecutionCancelledError,
+        ExecutionError,
+        NodeError,
+        NodeTimeoutError,
+        NotFoundError,
+        ParameterError,
+        PlatformError,
+        SchemaError,
+        SettingsError,
+        StorageError,
+        TravelError,
+        UnreachableError,
+        UserError,
+        WaitTimeoutError,
+        WfError,
+        WorkerLostError,
+    )
+
+__all__ = [
+    "Cache",
+    "ConflictError",
+    "DefinitionError",
+    "ExecutionCancelledError",
+    "ExecutionError",
+    "ExecutionHandle",
+    "Lane",
+    "NodeContext",
+    "NodeError",
+    "NodeFunction",
+    "NodeTimeoutError",
+    "NotFoundError",
+    "OnFailure",
+    "OnSkip",
+    "Output",
+    "ParameterError",
+    "PlatformError",
+    "Retry",
+    "SchemaError",
+    "SettingsError",
+    "StorageError",
+    "TravelError",
+    "UnreachableError",
+    "UserError",
+    "WaitTimeoutError",
+    "WfError",
+    "WorkerLostError",
+    "Workflow",
+    "current_node",
+    "delay",
+    "each",
+    "else_",
+    "if_",
+    "loop",
+    "merge",
+    "node",
+    "unmapped",
+    "use_platform",
+    "workflow",
+]
+
+# Where a name is kept when it is not in `wfplatform.errors`.
+_HOME = {
+    "Cache": "core.policy",
+    "ExecutionHandle": "authoring.platform",
+    "Lane": "core.policy",
+    "NodeContext": "authoring.context",
+    "NodeFunction": "authoring.node",
+    "OnFailure": "core.policy",
+    "OnSkip": "core.policy",
+    "Output": "authoring.output",
+    "Retry": "core.policy",
+    "Workflow": "authoring.workflow",
+    "current_node": "authoring.context",
+    "delay": "authoring.delay",
+    "each": "authoring.output",
+    "else_": "authoring.branch",
+    "if_": "authoring.branch",
+    "loop": "authoring.loop",
+    "merge": "authoring.branch",
+    "node": "authoring.node",
+    "unmapped": "authoring.output",
+    "use_platform": "authoring.platform",
+    "workflow": "authoring.workflow",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,87 @@
+"""What a workflow function comes to when it is called with stand-ins for its parameters.
+
+Made for notebooks too, where functions are replaced: a drawing knows whether what it saw still holds.
+Refuses to change: a workflow that was written anew is drawn anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+from dataclasses import replace
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
+
+from wfplatform.authoring.names import names_read
+from wfplatform.authoring.output import ParameterInput
+from wfplatform.authoring.trace import Trace, Traced, active_trace, tracing
+from wfplatform.authoring.value import bind_value
+from wfplatform.core.graph import Graph, NodeKind, ParameterRef
+
+if TYPE_CHECKING:
+    from wfplatform.authoring.code import Code
+    from wfplatform.authoring.workflow import Workflow
+
+__all__ = ["Drawing"]
+
+
+class Drawing:
+    """A workflow as drawn once; its code and version are made when first asked for.
+
+    Args:
+        workflow: what is drawn, here and now.
+    """
+
+    def __init__(self, workflow: Workflow[..., Any]) -> None:
+        self._workflow = workflow
+        self._seen = self._look()
+        self.traced = self._draw()
+
+    def holds(self) -> bool:
+        """Whether all functions it reaches by name are still the same."""
+        now = self._look()
+        return len(now) == len(self._seen) and not any(map(operator.is_not, now, self._seen))
+
+    @functools.cached_property
+    def graph(self) -> Graph:
+        """The graph, with the version of each workflow that it calls."""
+        graph, children = self.traced.graph, self.traced.children
+        nodes = tuple(
+            replace(node, config={**node.config, "version": children[name].version})
+            if node.type == NodeKind.WORKFLOW and (name := str(node.config["workflow"])) in children
+            else node
+            for node in graph.nodes
+        )
+        return replace(graph, nodes=nodes) if children else graph
+
+    @functools.cached_property
+    def code(self) -> Code:
+        """What a worker needs."""
+        from wfplatform.authoring.travel import pack  # noqa: PLC0415  # only who publishes pays for it
+
+        slots = self._workflow.slots.values()
+        types = {slot.name: slot.annotation for slot in slots if slot.annotation is not inspect.Parameter.empty}
+        return pack(self.traced.functions, self.traced.constants, types)
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The digest."""
+        from wfplatform.authoring.document import definition_digest  # noqa: PLC0415
+
+        return definition_digest(self._workflow.as_definition(), self.code.digest)
+
+    def _look(self) -> tuple[object, ...]:
+        return tuple(names_read(cast("FunctionType", self._workflow.function), type(self._workflow)))
+
+    def _draw(self) -> Traced:
+        workflow = self._workflow
+        trace = Trace(workflow=workflow.name, defaults=workflow.defaults, outer=active_trace())
+        inputs = {
+            name: ParameterInput(trace, ParameterRef(name), slot.is_collection) for name, slot in workflow.slots.items()
+        }
+        bound = inspect.BoundArguments(inspect.signature(workflow.function), cast("Any", inputs))
+        with tracing(trace):
+            returned = workflow.function(*bound.args, **bound.kwargs)
+        result = bind_value(trace, returned, f"workflow `{workflow.name}`, result")
+        return trace.finish(result, workflow.parameters.declared)

@@ -1,0 +1,377 @@
+"""Runs a workflow as plain Python in this process: the reference for what a workflow means.
+
+An interpreter over the graph, element by element, in the order of the definition; no server, no
+parallelism. Retries and delays do not wait, timeouts and caches do not apply. Refuses node types that only
+a platform has.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import cloudpickle
+
+from wfplatform.authoring.call import caller, exception_names, follow, items_of, split_outputs
+from wfplatform.authoring.context import NodeContext, enter_node, leave_node
+from wfplatform.authoring.coroutine import AsyncRunner
+from wfplatform.authoring.ending import Completed, Ending, Failed, LocalExecution, LocalNode, Skipped, failure
+from wfplatform.core.execution import WHOLE, Element
+from wfplatform.core.graph import (
+    DEFAULT_PORT,
+    Binding,
+    Constant,
+    DictOf,
+    ListOf,
+    Literal,
+    Node,
+    NodeKind,
+    OutputRef,
+    ParameterRef,
+)
+from wfplatform.core.policy import OnFailure, OnSkip
+from wfplatform.errors import NodeError
+
+if TYPE_CHECKING:
+    from wfplatform.authoring.trace import Traced
+    from wfplatform.authoring.workflow import Workflow
+
+__all__ = ["run_here"]
+
+
+def run_here(
+    workflow: Workflow[..., Any],
+    parameters: Mapping[str, Any],
+    *,
+    above: Sequence[Workflow[..., Any]] = (),
+    runner: AsyncRunner | None = None,
+) -> LocalExecution:
+    """Run a workflow in this process, to its end even if nodes fail.
+
+    Args:
+        workflow: what to run.
+        parameters: all of them, as Python objects.
+        above: the workflows whose child this is, outermost first.
+        runner: where async functions run; None = one of its own.
+    """
+    if runner is None:
+        with AsyncRunner() as own:
+            return _Interpreter(workflow, parameters, above, own).run()
+    return _Interpreter(workflow, parameters, above, runner).run()
+
+
+class _Interpreter:
+    """One execution."""
+
+    def __init__(
+        self,
+        workflow: Workflow[..., Any],
+        parameters: Mapping[str, Any],
+        above: Sequence[Workflow[..., Any]],
+        runner: AsyncRunner,
+    ) -> None:
+        self.workflow = workflow
+        self.traced: Traced = workflow.traced
+        self.parameters = parameters
+        self.above = above
+        self.runner = runner
+        self.id = uuid4()
+        self.nodes: dict[str, LocalNode] = {}
+        self.failures: list[NodeError] = []
+
+    def run(self) -> LocalExecution:
+        for node in self.traced.graph.nodes:
+            _NodeRun(self, node).run()
+        result = None if self.failures else self.value(self.traced.graph.result, hurdles=[])
+        return LocalExecution(id=self.id, result=result, nodes=self.nodes, failures=self.failures)
+
+    # -- values. What stands in the way of one (failed or skipped elements) is noted in `hurdles`, with None
+    # in its place.
+
+    def value(self, binding: Binding, hurdles: list[Ending]) -> Any:
+        """The whole value of a binding."""
+        match binding:
+            case Literal(value=value):
+                return copy.deepcopy(value) if isinstance(value, (list, dict)) else value
+            case Constant(digest=digest):
+                return cloudpickle.loads(self.traced.constants[digest])
+            case ParameterRef(name=name, path=path):
+                # A copy: on the platform, what one node does to its inputs reaches no other node either.
+                return copy.deepcopy(follow(self.parameters[name], path, f"parameter `{name}`"))
+            case OutputRef():
+                return self.output(binding, WHOLE, hurdles)
+            case ListOf(items=items, kind=kind):
+                found = [self.value(item, hurdles) for item in items]
+                return tuple(found) if kind == "tuple" else found
+            case DictOf(items=pairs):
+                return {key: self.value(item, hurdles) for key, item in pairs}
+
+    def output(self, ref: OutputRef, prefix: Element, hurdles: list[Ending]) -> Any:
+        """An output below a prefix of its node's elements: one value, or nested lists of values."""
+        source = self.nodes[ref.node]
+        ending = source.ending(prefix)
+        if ending is None:
+            return [self.output(ref, (*prefix, i), hurdles) for i in range(source.sizes[prefix])]
+        if not isinstance(ending, Completed):
+            hurdles.append(ending)
+            return None
+        return follow(ending.values[ref.port], ref.path, f"`{ref.node}`")
+
+
+class _NodeRun:
+    """All elements of one node in one execution."""
+
+    def __init__(self, execution: _Interpreter, node: Node) -> None:
+        self.execution = execution
+        self.node = node
+        self.record = execution.nodes[node.id] = LocalNode(node.rank)
+        self._items: dict[tuple[str, Element], Sequence[Any]] = {}
+
+    def run(self) -> None:
+        self._expand(WHOLE)
+
+    def _expand(self, prefix: Element) -> None:
+        try:
+            barred = self._barred(prefix)
+            size = self._size(prefix) if barred is None and len(prefix) < self.node.rank else None
+        except NodeError as error:
+            barred, size = self._failed(prefix, error, attempts=1), None
+        if barred is not None:
+            self.record.endings[prefix] = barred
+        elif isinstance(size, int):
+            self.record.sizes[prefix] = size
+            for index in range(size):
+                self._expand((*prefix, index))
+        else:
+            self.record.endings[prefix] = size or self._element(prefix)
+
+    # -- may it run?
+
+    def _barred(self, prefix: Element) -> Ending | None:
+        """Why nothing below the prefix runs, if choices or ordering say so."""
+        guard = self.node.guard
+        if guard is not None:
+            choice = self.execution.nodes[guard.node]
+            if len(prefix) == min(choice.rank, self.node.rank):
+                hurdles: list[Ending] = []
+                verdict = self.execution.output(OutputRef(guard.node), prefix, hurdles)
+                if hurdles:
+                    return self._by_policy(hurdles) or hurdles[0]
+                if bool(verdict) is not guard.verdict:
+                    return Skipped(f"the branch was not taken: {guard.node} was {str(bool(verdict)).lower()}")
+        if not prefix:
+            failed: list[Ending] = []
+            for name in self.node.after:
+                endings = self.execution.nodes[name].endings.values()
+                # Ordering carries no data, so a node that was skipped holds nobody up.
+                failed += [one for one in endings if isinstance(one, Failed)]
+            return self._by_policy(failed)
+        return None
+
+    def _by_policy(self, hurdles: Sequence[Ending]) -> Ending | None:
+        """What becomes of an element with these in its way; None = it runs."""
+        for hurdle in hurdles:
+            if isinstance(hurdle, Failed):
+                reason = f"`{hurdle.error.node}` failed"
+                if self.node.policy.on_failure is OnFailure.SKIP:
+                    return Skipped(reason)
+                message = f"Node `{self.node.id}` was not run: {reason}."
+                return Failed(NodeError("upstream_failed", message, node=self.node.id), attempts=0)
+        if hurdles and self.node.policy.on_skip is OnSkip.SKIP:
+            return hurdles[0]
+        return None
+
+    # -- how many elements?
+
+    def _size(self, prefix: Element) -> int | Ending:
+        """The number of elements below a prefix, on which all mapped ports must agree."""
+        depth = len(prefix)
+        hurdles: list[Ending] = []
+        sizes: dict[str, int] = {}
+        for port, levels in self.node.over.items():
+            if levels > depth:
+                size = self._size_of(port, prefix, hurdles)
+                sizes |= {} if size is None else {port: size}
+        barred = self._by_policy(hurdles)
+        if barred is not None:
+            return barred
+        if not sizes:
+            return hurdles[0]  # there is nothing to be mapped over, whatever is done about skipped values
+        if len(set(sizes.values())) > 1:
+            lengths = ", ".join(f"`{port}` has {size}" for port, size in sizes.items())
+            raise NodeError(
+                "map_sizes",
+                f"Node `{self.node.id}` is mapped over collections of different lengths: {lengths}.",
+                "Mapping goes item by item, like zip; mark what every element is to get whole with unmapped(...).",
+                node=self.node.id,
+            )
+        return next(iter(sizes.values()))
+
+    def _size_of(self, port: str, prefix: Element, hurdles: list[Ending]) -> int | None:
+        binding = self.node.inputs[port]
+        source = self.execution.nodes[binding.node] if isinstance(binding, OutputRef) else None
+        if source is not None and len(prefix) < source.rank:
+            if prefix in source.sizes:
+                return source.sizes[prefix]
+            ending = source.ending(prefix)
+            hurdles += [] if ending is None else [ending]
+            return None
+        before = len(hurdles)
+        items = self._items_below(port, prefix, hurdles)
+        return None if len(hurdles) > before else len(items)
+
+    def _items_below(self, port: str, prefix: Element, hurdles: list[Ending]) -> Sequence[Any]:
+        """The list that a port is mapped over below a prefix; looked up once, as many elements ask for it."""
+        found = self._items.get((port, prefix))
+        if found is not None:
+            return found
+        binding = self.node.inputs[port]
+        rank = self.execution.nodes[binding.node].rank if isinstance(binding, OutputRef) else 0
+        before = len(hurdles)
+        if len(prefix) > rank:
+            value = self._items_below(port, prefix[:-1], hurdles)[prefix[-1]]
+        elif isinstance(binding, OutputRef):
+            value = self.execution.output(binding, prefix, hurdles)
+        else:
+            value = self.execution.value(binding, hurdles)
+        if len(hurdles) > before:
+            return ()
+        items = self._items[port, prefix] = items_of(value, f"Node `{self.node.id}`: input `{port}`")
+        return items
+
+    # -- one element
+
+    def _input(self, port: str, element: Element, hurdles: list[Ending]) -> Any:
+        binding = self.node.inputs[port]
+        levels = self.node.over.get(port, 0)
+        if not levels:
+            return self.execution.value(binding, hurdles)
+        if isinstance(binding, OutputRef) and self.execution.nodes[binding.node].rank >= levels:
+            return self.execution.output(binding, element[:levels], hurdles)
+        before = len(hurdles)
+        items = self._items_below(port, element[: levels - 1], hurdles)
+        if len(hurdles) > before:
+            return None
+        item = items[element[levels - 1]]
+        # A copy, as of whole literals and parameters; outputs are handed over as they are.
+        return item if isinstance(binding, OutputRef) else copy.deepcopy(item)
+
+    def _inputs(self, element: Element, hurdles: list[Ending]) -> dict[str, Any]:
+        return {port: self._input(port, element, hurdles) for port in self.node.inputs}
+
+    def _element(self, element: Element) -> Ending:
+        if self.node.type == NodeKind.MERGE:
+            return self._merge(element)
+        hurdles: list[Ending] = []
+        try:
+            inputs = self._inputs(element, hurdles)
+        except NodeError as error:
+            return self._failed(element, error, attempts=1)
+        barred = self._by_policy(hurdles)
+        if barred is not None:
+            return barred
+        retry, attempt = self.node.policy.retry, 1
+        while True:
+            context = NodeContext(self.execution.id, self.node.id, element, attempt)
+            token = enter_node(context)
+            try:
+                return Completed(self._act(inputs), attempt)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # a node that exits is a node that failed
+                if retry is None or attempt >= retry.attempts or not retry.covers(exception_names(error)):
+                    return self._failed(element, error, attempt)
+            finally:
+                leave_node(token)
+                context.close()
+            attempt += 1
+            inputs = self._inputs(element, [])  # the failed try may have changed its own
+
+    def _merge(self, element: Element) -> Ending:
+        """The first input that was not skipped, or None; a failed one, wherever it stands, decides instead."""
+        found: list[Any] = []
+        every: list[Ending] = []
+        for port in self.node.inputs:
+            hurdles: list[Ending] = []
+            try:
+                value = self._input(port, element, hurdles)
+            except NodeError as error:
+                return self._failed(element, error, attempts=1)
+            every += hurdles
+            found += [] if hurdles else [value]
+        barred = self._by_policy(every)
+        return barred or Completed({DEFAULT_PORT: found[0] if found else None})
+
+    def _act(self, inputs: dict[str, Any]) -> Mapping[str, Any]:
+        """What a node of each type does with its inputs."""
+        node = self.node
+        match node.type:
+            case NodeKind.PYTHON:
+                return split_outputs(node.id, node.outputs, self._call(str(node.config["function"]), inputs))
+            case NodeKind.CHOICE:
+                return {DEFAULT_PORT: bool(inputs["condition"])}
+            case NodeKind.LOOP:
+                return {DEFAULT_PORT: self._loop(inputs)}
+            case NodeKind.DELAY:
+                return {DEFAULT_PORT: inputs.get("value")}
+            case NodeKind.WORKFLOW:
+                return {DEFAULT_PORT: self._child(inputs)}
+            case _:
+                raise NodeError(
+                    "unknown_node_type",
+                    f"Node `{node.id}` is of type `{node.type}`, which runs on a platform only.",
+                    "Run the workflow with .run().",
+                    node=node.id,
+                )
+
+    def _call(self, key: str, inputs: Mapping[str, Any]) -> Any:
+        return self._awaited(caller(self.execution.traced.functions[key])(inputs))
+
+    def _awaited(self, value: Any) -> Any:
+        return self.execution.runner.run(value) if inspect.iscoroutine(value) else value
+
+    def _loop(self, inputs: dict[str, Any]) -> Any:
+        config, functions = self.node.config, self.execution.traced.functions
+        body, goes_on = functions[str(config["function"])], functions[str(config["while"])]
+        limit = int(config["limit"])  # type: ignore[arg-type]
+        state = inputs.pop("state")
+        turns = 0
+        while self._awaited(goes_on(state)):
+            if turns == limit:
+                raise NodeError(
+                    "loop_limit",
+                    f"Node `{self.node.id}`: the condition of the loop still holds after {limit} turns, "
+                    "which is its limit.",
+                    "Give loop(..., limit=...) a larger number, or mend the condition.",
+                    node=self.node.id,
+                )
+            state = self._awaited(body(state, **inputs))
+            turns += 1
+        return state
+
+    def _child(self, inputs: Mapping[str, Any]) -> Any:
+        name = str(self.node.config["workflow"])
+        execution = self.execution
+        line = (*execution.above, execution.workflow)
+        child = execution.traced.children.get(name) or next(one for one in reversed(line) if one.name == name)
+        depth = self.node.config.get("depth")
+        if isinstance(depth, int) and sum(one.name == name for one in line) > depth:
+            raise NodeError(
+                "recursion_depth",
+                f"Node `{self.node.id}`: workflow `{name}` called itself {depth} deep, which is its limit.",
+                "Give .again(depth=...) a larger number, or mend the condition that ends it.",
+                node=self.node.id,
+            )
+        parameters = child.parameters.from_json(child.parameters.to_json(inputs))
+        found = run_here(child, parameters, above=line, runner=execution.runner)
+        if found.failures:
+            first = found.failures[0]
+            message = f"Node `{self.node.id}`: workflow `{name}` failed: {first.message}"
+            raise NodeError("child_failed", message, first.hint, node=self.node.id) from first
+        return found.result
+
+    def _failed(self, element: Element, error: BaseException, attempts: int) -> Failed:
+        failed = failure(self.node.id, element, error, attempts)
+        self.execution.failures.append(failed.error)
+        return failed
