@@ -1,0 +1,175 @@
+"""Local and remote storage keep the same promises; names lead nowhere else; failures are sentences."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wfplatform.artifacts.failure import storage_error
+from wfplatform.artifacts.sink import Sink
+from wfplatform.artifacts.storage import LocalStorage, RemoteStorage, Storage, open_storage
+from wfplatform.errors import StorageError
+
+NAME = "artifacts/ab/abc.json"
+
+
+@pytest.fixture(params=["local", "memory", "files"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """A folder; an object store; a remote file system without atomic uploads (fsspec's own of local files)."""
+    if request.param == "local":
+        return open_storage(str(tmp_path / "root"))
+    if request.param == "memory":
+        return open_storage(f"memory://{uuid.uuid4().hex}", tmp_path / "scratch")
+    return RemoteStorage(f"file://{tmp_path}/root", tmp_path / "scratch")
+
+
+def put(storage: Storage, name: str, body: bytes, **options: Any) -> Path:
+    """Store some bytes."""
+    path = storage.temporary()
+    path.write_bytes(body)
+    storage.publish(path, name, **options)
+    return path
+
+
+def test_what_is_published_is_there(storage: Storage) -> None:
+    assert not storage.exists(NAME)
+    path = put(storage, NAME, b"abc")
+    assert not path.exists()
+    assert storage.exists(NAME)
+    assert bytes(storage.read(NAME)) == b"abc"
+    assert bytes(storage.read(NAME, size_bytes=3)) == b"abc"
+
+
+def test_twice_is_once(storage: Storage) -> None:
+    put(storage, NAME, b"abc")
+    path = put(storage, NAME, b"xyz")
+    assert not path.exists()
+    assert bytes(storage.read(NAME)) == b"abc"
+    put(storage, NAME, b"xyz", replace=True)
+    assert bytes(storage.read(NAME)) == b"xyz"
+
+
+def test_another_size_is_mended(storage: Storage) -> None:
+    put(storage, NAME, b"torn")
+    put(storage, NAME, b"whole")
+    assert bytes(storage.read(NAME)) == b"whole"
+
+
+def test_delete_tells_whether_it_was_there(storage: Storage) -> None:
+    put(storage, NAME, b"abc")
+    assert storage.delete(NAME)
+    assert not storage.delete(NAME)
+    with pytest.raises(StorageError) as caught:
+        storage.read(NAME)
+    assert caught.value.code == "artifact_missing"
+    assert "abc.json" in caught.value.message
+
+
+def test_what_is_mapped_outlives_its_name(storage: Storage) -> None:
+    body = os.urandom(9_000_000)
+    put(storage, NAME, body)
+    view = storage.read(NAME, size_bytes=len(body), writable=True)
+    storage.delete(NAME)
+    assert bytes(view) == body
+    view[:1] = b"\0"
+
+
+def test_nothing_but_the_thing_itself_is_left(storage: Storage, tmp_path: Path) -> None:
+    put(storage, NAME, b"abc")
+    storage.read(NAME, size_bytes=9_000_000)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] in ([], ["abc.json"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "abc", "/etc/passwd", "artifacts/../../x", "artifacts/..", "artifacts//x", "artifacts/x\0", "a/.x", "a/b\n",
+     "artifacts/x/", "../artifacts/x", "artifacts\\x/y"],
+)  # fmt: skip
+def test_names_lead_nowhere_else(storage: Storage, name: str) -> None:
+    for act in (storage.read, storage.exists, storage.delete):
+        with pytest.raises(StorageError) as caught:
+            act(name)
+        assert caught.value.code == "storage_name"
+    path = storage.temporary()
+    path.write_bytes(b"")
+    with pytest.raises(StorageError):
+        storage.publish(path, name)
+    path.unlink(missing_ok=True)
+
+
+def test_only_old_leftovers_are_swept(storage: Storage) -> None:
+    old, young = storage.temporary(), storage.temporary()
+    old.write_bytes(b"")
+    young.write_bytes(b"")
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    assert storage.sweep(3600) == 1
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_urls(tmp_path: Path) -> None:
+    for url in (f"{tmp_path}/a b", f"file://{tmp_path}/a%20b", (tmp_path / "a b").as_uri()):
+        storage = open_storage(url)
+        assert isinstance(storage, LocalStorage)
+        assert str(storage) == str(tmp_path / "a b")
+    with pytest.raises(StorageError) as caught:
+        open_storage("nosuch://bucket/key")
+    assert caught.value.code == "storage_protocol"
+    assert "nosuch://bucket/key" in caught.value.message
+
+
+def test_a_new_root_is_closed_to_others(tmp_path: Path) -> None:
+    put(open_storage(str(tmp_path / "root")), NAME, b"abc")
+    assert stat.S_IMODE((tmp_path / "root").stat().st_mode) == 0o700
+
+
+def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "root").write_bytes(b"")
+    storage = open_storage(str(tmp_path / "root"))
+    sink = Sink(storage.temporary, -1)
+    with pytest.raises(StorageError) as caught:
+        sink.write(b"abc")
+    assert caught.value.code == "storage_failed"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    storage = open_storage(str(tmp_path))
+    path = storage.temporary()
+    path.write_bytes(b"abc")
+
+    def full(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError) as caught:
+            storage.publish(path, NAME)
+    assert caught.value.code == "storage_full"
+    assert NAME in caught.value.message
+    assert not path.exists()
+    assert not storage.exists(NAME)
+
+
+def test_a_failed_upload_may_be_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "root").write_bytes(b"in the way")
+    storage = RemoteStorage(f"file://{tmp_path}/root", tmp_path / "scratch")
+    path = storage.temporary()
+    path.write_bytes(b"abc")
+    with pytest.raises(StorageError):
+        storage.publish(path, NAME)
+    (tmp_path / "root").unlink()
+    storage.publish(path, NAME)
+    assert bytes(storage.read(NAME)) == b"abc"
+
+
+def test_sentences() -> None:
+    closed = storage_error("write an artifact", "/data", PermissionError(errno.EACCES, "Permission denied"))
+    assert closed.code == "storage_closed"
+    other = storage_error("read an artifact", "s3://bucket", RuntimeError("slow down"))
+    assert (other.code, "s3://bucket: RuntimeError: slow down" in other.message) == ("storage_failed", True)
