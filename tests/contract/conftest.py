@@ -1,0 +1,40 @@
+"""The implementations that each contract is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.database import dsn, new_database, postgres, template
+from wfplatform.engine.testing.memory import MemoryStore
+from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
+from wfplatform.store.catalog import Catalog
+from wfplatform.store.database import Database
+from wfplatform.store.engine_store import PostgresEngineStore
+from wfplatform.store.reader import Reader
+
+__all__ = ["dsn", "new_database", "postgres", "subject", "template"]
+
+
+class Subject(NamedTuple):
+    """A store with its three faces: what the engine uses, what the use cases write, what is read."""
+
+    store: Any
+    catalog: Any
+    reader: Any
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """Each implementation in turn."""
+    if request.param == "memory":
+        memory = MemoryStore()
+        yield Subject(memory, MemoryCatalog(memory), MemoryReader(memory))
+        return
+    address = request.getfixturevalue("dsn")
+    store, database = PostgresEngineStore(address), Database(address)
+    yield Subject(store, Catalog(database), Reader(database))
+    store.close()
+    database.close()

@@ -1,0 +1,378 @@
+"""What engines read and write, in PostgreSQL: leases, claims, the group commit, commands and costs.
+
+A commit is as few round trips as its content allows. Refuses: writing for an engine that was fenced off, or
+into an execution that the engine no longer owns.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg import errors
+from psycopg.rows import dict_row
+
+from wfplatform.core.execution import Element, ExecutionState
+from wfplatform.core.graph import Json
+from wfplatform.core.ports import Claim, Command, Commit, StoredRun, StoredVersion
+from wfplatform.errors import NotFoundError
+from wfplatform.store import statement
+from wfplatform.store.copy import LINE_COLUMNS, NODE_COLUMNS, Owned, line_text, node_text
+from wfplatform.store.database import Database, Role
+from wfplatform.store.failure import explained, is_passing
+from wfplatform.store.row import Artifact, Folded, child_rows, command_rows, execution_rows, fold, node_row
+from wfplatform.store.stored_run import read_outputs, stored_run
+from wfplatform.store.text import clean, cut
+
+__all__ = ["PostgresEngineStore"]
+
+logger = logging.getLogger(__name__)
+
+COPY_FROM_ROWS: Final = 64
+"""From this many new rows on COPY is quicker than one statement with JSON, though it takes two round trips more."""
+
+_TRIES: Final = 5
+_SETTINGS: Final = {
+    # An engine that is stopped in the middle of a transaction must not hold its lease's lock for ever.
+    "idle_in_transaction_session_timeout": "8s",
+    "statement_timeout": "60s",
+    "jit": "off",
+}
+_VERSION: Final = """
+select v.id, v.tenant_id, v.workflow_id, w.name, v.number, v.digest, v.document, v.code_digest
+from workflow_version v join workflow w on w.id = v.workflow_id where """
+
+type Connection = psycopg.Connection[tuple[Any, ...]]
+type Statements = list[tuple[str, Mapping[str, Any]]]
+
+
+class PostgresEngineStore:
+    """LeaseStore, EngineStore and CostStore in PostgreSQL. Safe to share between threads.
+
+    Args:
+        dsn: the database; the account must be able to play wf_engine.
+        pool_size: connections kept open; one engine needs one for commits and one for its lease.
+    """
+
+    def __init__(self, dsn: str, *, pool_size: int = 3) -> None:
+        self.database: Final = Database(
+            dsn, role=Role.ENGINE, application="wfplatform-engine", pool_size=pool_size, settings=_SETTINGS
+        )
+        self._may_copy: bool | None = None
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self.database.close()
+
+    # -- leases
+
+    def register(self, engine_id: UUID, *, lease_s: float, facts: Mapping[str, Json]) -> None:
+        """Announce an engine and take its lease.
+
+        Args:
+            engine_id: new; an engine that was fenced off needs another one.
+            lease_s: seconds until the lease is over unless renewed.
+            facts: whatever helps a person; `host` and `pid` are this process's unless given.
+
+        Raises:
+            UnreachableError: the database does not answer.
+        """
+        host, pid = str(facts.get("host") or socket.gethostname()), facts.get("pid") or os.getpid()
+        values = (engine_id, host, pid, json.dumps(dict(facts)), lease_s)
+        self._retried(
+            lambda connection: connection.execute(
+                "insert into engine (id, host, pid, facts, lease_expires_at)"
+                " values (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)) on conflict (id) do nothing",
+                values,
+            )
+        )
+
+    def renew(self, engine_id: UUID, *, lease_s: float) -> bool:
+        """Prolong the lease; False when another engine has fenced this one off."""
+        return self._retried(
+            lambda connection: (
+                connection.execute(
+                    "update engine set lease_expires_at = clock_timestamp() + make_interval(secs => %s)"
+                    " where id = %s and fenced_at is null",
+                    (lease_s, engine_id),
+                ).rowcount
+                == 1
+            )
+        )
+
+    def take_over(self, engine_id: UUID) -> int:
+        """Fence off engines whose lease is over and free their executions to be claimed; returns how many were freed."""
+
+        def work(connection: Connection) -> int:
+            freed = connection.execute(statement.TAKE_OVER, {"engine": engine_id}).rowcount
+            connection.execute(statement.TIDY)
+            return freed
+
+        return self._retried(work)
+
+    def leave(self, engine_id: UUID) -> None:
+        """Give up the lease and all executions at once."""
+
+        def work(connection: Connection) -> None:
+            connection.execute("update engine set fenced_at = clock_timestamp() where id = %s", (engine_id,))
+            connection.execute(
+                "update execution set engine_id = null, updated_at = now() where engine_id = %s", (engine_id,)
+            )
+
+        self._retried(work)
+
+    # -- reading
+
+    def claim(self, engine_id: UUID, *, limit: int) -> Sequence[Claim]:
+        """Take up to `limit` executions that nobody owns and that are to run; their epoch grows by one.
+
+        An execution that has ended is taken too when a `retry` command waits for it.
+
+        Returns:
+            Highest priority first, then oldest. `runs` come without outputs; ask `outputs` for those that are needed.
+
+        Raises:
+            ConflictError: code `fenced`.
+            UnreachableError: the database does not answer.
+        """
+
+        def work(connection: Connection) -> list[Claim]:
+            with connection.pipeline(), connection.cursor(row_factory=dict_row) as cursor:
+                connection.execute(statement.FENCE, {"engine": engine_id})
+                cursor.execute(statement.CLAIM, {"engine": engine_id, "limit": limit})
+                rows = cursor.fetchall()
+            runs: defaultdict[UUID, list[StoredRun]] = defaultdict(list)
+            # Nothing can be recorded of one that no engine ever had.
+            used = [row["id"] for row in rows if row["epoch"] > 1]
+            if used:
+                for row in connection.execute(statement.RUNS, {"ids": used}):
+                    runs[row[0]].append(stored_run(row[1:]))
+            return [_claim(row, runs.get(row["id"], [])) for row in rows]
+
+        claims = self._retried(work)
+        return sorted(claims, key=lambda claim: (-claim.priority, claim.id))
+
+    def version(self, version_id: UUID) -> StoredVersion:
+        """A workflow version.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        return self._version("v.id = %s", (version_id,), f"No workflow version has the id {version_id}.")
+
+    def newest_version(self, tenant_id: UUID, name: str) -> StoredVersion:
+        """The version of a workflow that was published last.
+
+        Raises:
+            NotFoundError: no workflow of this tenant has that name.
+        """
+        where = "w.tenant_id = %s and w.name = %s and v.id = w.current_version_id"
+        return self._version(where, (tenant_id, name), f"No workflow named {name!r} was published.")
+
+    def code(self, tenant_id: UUID, digest: str) -> bytes:
+        """The code that travels with a version.
+
+        Raises:
+            NotFoundError: there is none with that digest.
+        """
+        row = self._retried(
+            lambda connection: connection.execute(
+                "select body from code where tenant_id = %s and digest = %s", (tenant_id, digest)
+            ).fetchone()
+        )
+        if row is None:
+            raise NotFoundError("code_not_found", f"No code with the digest {digest} is stored.")
+        return bytes(row[0])
+
+    def commands(self, engine_id: UUID, *, limit: int) -> Sequence[Command]:
+        """Commands for this engine's executions, oldest first, that are not done."""
+        values = {"engine": engine_id, "limit": limit}
+        rows = self._retried(lambda connection: connection.execute(statement.COMMANDS, values).fetchall())
+        return [Command(id=r[0], execution_id=r[1], kind=r[2], payload=r[3], created_by=r[4]) for r in rows]
+
+    def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
+        """What is committed of some elements, with their outputs; bodies of small artifacts stand in them as `body`."""
+        asked = list(wanted)
+        return self._retried(lambda connection: read_outputs(connection, execution_id, asked))
+
+    # -- costs
+
+    def costs(self, version_id: UUID) -> Mapping[str, float]:
+        """Node id -> expected seconds for one element."""
+        query = "select node_id, mean_s from node_cost where version_id = %s"
+        rows = self._retried(lambda connection: connection.execute(query, (version_id,)).fetchall())
+        return dict(rows)
+
+    def learn(self, costs: Mapping[tuple[UUID, str], tuple[float, int]]) -> None:
+        """(version, node id) -> (mean seconds, number of elements) of what was just seen; averaged with what was known."""
+        rows = [
+            {"version_id": str(version_id), "node_id": node, "mean_s": mean_s, "samples": samples}
+            for (version_id, node), (mean_s, samples) in costs.items()
+            if samples > 0
+        ]
+        if rows:
+            self._retried(lambda connection: connection.execute(statement.LEARN, {"rows": json.dumps(rows)}))
+
+    # -- the group commit
+
+    def commit(self, commit: Commit) -> None:
+        """Write a transaction. Writing the same one again changes nothing.
+
+        Records of an execution that the engine does not own in that epoch are left out.
+
+        Raises:
+            ConflictError: code `fenced`, when the engine's lease was taken over; nothing was written.
+            UnreachableError: the database does not answer; whether the commit happened is unknown.
+        """
+        folded = fold(commit)
+        with explained():
+            for _ in range(_TRIES):
+                try:
+                    with self.database.driver() as connection:
+                        self._write(connection, commit, folded)
+                    return
+                except errors.UniqueViolation:
+                    # Something fresh was stored before: by a commit whose answer was lost, or by an earlier
+                    # round of a retried node.
+                    if not folded.trusted:
+                        raise
+                    folded = fold(commit, trusted=False)
+                except psycopg.OperationalError as error:
+                    if not is_passing(error):
+                        self.database.forget()
+                        raise
+                    logger.info("commit tried again", extra={"reason": type(error).__name__})
+            with self.database.driver() as connection:
+                self._write(connection, commit, fold(commit, trusted=False))
+
+    def _write(self, connection: Connection, commit: Commit, folded: Folded) -> None:
+        if self._may_copy is None:
+            row = connection.execute(
+                "select rolbypassrls or rolsuper from pg_roles where rolname = current_user"
+            ).fetchone()
+            self._may_copy = bool(row and row[0])  # COPY is refused under row-level security
+        artifacts: list[Artifact] = []
+        fresh, lines = folded.fresh, folded.lines
+        engine = {"engine": commit.engine_id}
+        if self._may_copy and folded.trusted and len(fresh) + len(lines) >= COPY_FROM_ROWS:
+            ids = list({record.execution_id for record in fresh} | {line.execution_id for line in lines})
+            with connection.pipeline():
+                connection.execute(statement.FENCE, engine)
+                found = connection.execute(statement.OWNED, {**engine, "ids": ids})
+                owned: Owned = {row[0]: (row[1], row[2]) for row in found}
+            if fresh:
+                _copy(connection, "node_execution", NODE_COLUMNS, node_text(fresh, owned, artifacts))
+            if lines:
+                _copy(connection, "node_log", LINE_COLUMNS, line_text(lines, owned))
+            fresh, lines = [], []
+            first: Statements = []
+        else:
+            first = [(statement.FENCE, engine)]
+        rest = Folded(fresh, folded.written, folded.standing, folded.reset, folded.attempts, lines)
+        with connection.pipeline():
+            for query, values in [*first, *_statements(commit, rest, artifacts)]:
+                connection.execute(query, values)
+            connection.commit()
+
+    # -- details
+
+    def _version(self, where: str, values: tuple[object, ...], missing: str) -> StoredVersion:
+        row = self._retried(lambda connection: connection.execute(_VERSION + where, values).fetchone())
+        if row is None:
+            raise NotFoundError("version_not_found", missing, "Publish it: workflow.publish() or `wfp publish`.")
+        names = ("id", "tenant_id", "workflow_id", "name", "number", "digest", "document", "code_digest")
+        return StoredVersion(**dict(zip(names, row, strict=True)))
+
+    def _retried[Result](self, work: Callable[[Connection], Result]) -> Result:
+        """Does work that may be done twice: once more after a lost connection, several times after a deadlock."""
+        with explained():
+            for left in range(_TRIES, 0, -1):
+                try:
+                    with self.database.driver() as connection:
+                        return work(connection)
+                except psycopg.OperationalError as error:
+                    if is_passing(error) and left > 1:
+                        continue
+                    if left < _TRIES or isinstance(error, errors.QueryCanceled):
+                        raise
+                    self.database.forget()
+            raise AssertionError("unreachable")
+
+
+def _copy(connection: Connection, table: str, columns: str, texts: Iterable[str]) -> None:
+    with connection.cursor() as cursor, cursor.copy(f"copy {table} ({columns}) from stdin") as copy:
+        for text in texts:
+            copy.write(text)
+
+
+def _statements(commit: Commit, folded: Folded, artifacts: list[Artifact]) -> Statements:
+    engine = commit.engine_id
+    found: Statements = []
+
+    def add(query: str, rows: list[Any]) -> None:
+        if rows:
+            found.append((query, {"rows": json.dumps(rows), "engine": engine}))
+
+    add(statement.ATTEMPTS, folded.attempts)
+    add(statement.RESET, [node_row(record, artifacts) for record in folded.reset])
+    add(statement.NODES_WRITTEN, [node_row(record, artifacts) for record in (*folded.fresh, *folded.written)])
+    add(statement.NODES_STANDING, [node_row(record, artifacts) for record in folded.standing])
+    add(statement.LINES, [_line(*line) for line in folded.lines])
+    add(
+        statement.PROGRESS,
+        [
+            {
+                "execution_id": str(execution_id),
+                "node_id": outcome.node,
+                "element": outcome.element,
+                "attempt": outcome.attempt,
+                "progress": outcome.progress[0],
+                "message": cut(outcome.progress[1]),
+            }
+            for execution_id, outcome in {(i, o.node, o.element): (i, o) for i, o in commit.progress}.values()
+            if outcome.progress is not None
+        ],
+    )
+    if artifacts:
+        columns = {"executions": 0, "digests": 1, "codecs": 2, "sizes": 3, "locations": 4, "bodies": 5}
+        unique = list({artifact[:3]: artifact for artifact in artifacts}.values())
+        lists = {name: [artifact[index] for artifact in unique] for name, index in columns.items()}
+        found.append((statement.ARTIFACTS, {**lists, "engine": engine}))
+    add(statement.CHILDREN, child_rows(commit.children))
+    add(statement.COMMANDS_NEW, command_rows(commit.commands))
+    if commit.commands_done:
+        found.append((statement.COMMANDS_DONE, {"ids": list(commit.commands_done)}))
+    add(statement.EXECUTIONS, execution_rows(commit.executions))
+    if commit.released:
+        found.append((statement.RELEASED, {"ids": list(commit.released), "engine": engine}))
+    return found
+
+
+def _line(execution_id: UUID, epoch: int | None, outcome: Any, number: int) -> dict[str, Any]:
+    at, level, logger_name, message = outcome.logs[number]
+    return {
+        "execution_id": str(execution_id),
+        "epoch": epoch,
+        "at": at,
+        "node_id": outcome.node,
+        "element": outcome.element,
+        "attempt": outcome.attempt,
+        "line": number,
+        "level": min(level, 32_767),
+        "logger": clean(logger_name),
+        "message": cut(message),
+    }
+
+
+def _claim(row: dict[str, Any], runs: Sequence[StoredRun]) -> Claim:
+    parent_id, node, element = row.pop("parent_id"), row.pop("parent_node"), row.pop("parent_element")
+    parent = (parent_id, node, tuple(element)) if parent_id else None
+    state = ExecutionState(row.pop("state"))
+    return Claim(**row, state=state, parent=parent, runs=runs)

@@ -1,0 +1,329 @@
+"""The tables as SQLModel classes: what a row of each holds, for queries and for comparing with a database.
+
+They do not validate and are neither domain objects nor wire models. Refuses: making tables; migrations do that, with their
+partitions, policies and rights.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    REAL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+__all__ = [
+    "ArtifactRow",
+    "AttemptRow",
+    "CodeRow",
+    "CommandRow",
+    "EngineRow",
+    "ExecutionRow",
+    "NodeCostRow",
+    "NodeExecutionRow",
+    "NodeLogRow",
+    "Row",
+    "TenantRow",
+    "WorkflowRow",
+    "WorkflowVersionRow",
+]
+
+LIVE: Final = "state in ('pending', 'running', 'waiting')"
+_BY_DAY: Final = {"postgresql_partition_by": "RANGE (execution_id)"}
+
+
+def _now() -> Any:
+    return Field(sa_column_kwargs={"server_default": func.now()}, sa_type=DateTime(timezone=True))
+
+
+def _at() -> Any:
+    return Field(default=None, sa_type=DateTime(timezone=True))
+
+
+def _of(kind: Any, *, key: bool = False, null: bool = True, default: str | None = None) -> Any:
+    server = None if default is None else text(default)
+    return Field(
+        default=None,
+        sa_column=Column(kind, primary_key=key, nullable=null and not key, server_default=server),
+    )
+
+
+class Row(SQLModel, registry=registry()):
+    """A row of any table. Its registry is its own: tables that a user defines with SQLModel never meet these."""
+
+
+class TenantRow(Row, table=True):
+    """A tenant."""
+
+    __tablename__ = "tenant"
+
+    id: UUID = Field(primary_key=True)
+    name: str = Field(sa_type=Text, unique=True)
+    created_at: datetime = _now()
+
+
+class WorkflowRow(Row, table=True):
+    """A workflow; `current_version_id` is the version that was published last."""
+
+    __tablename__ = "workflow"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name"),
+        UniqueConstraint("tenant_id", "id"),
+        CheckConstraint("name ~ '\\S'", name="workflow_name_not_blank"),
+        Index(
+            "workflow_tenant_id_name_updated_at_idx",
+            "tenant_id",
+            "name",
+            "updated_at",
+            postgresql_where=text("is_active"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant_id: UUID = Field(foreign_key="tenant.id")
+    name: str = Field(sa_type=Text)
+    description: str = _of(Text, null=False, default="''")
+    current_version_id: UUID | None = None
+    created_by: str = _of(Text, null=False, default="''")
+    created_at: datetime = _now()
+    updated_at: datetime = _now()
+    is_active: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
+
+
+class WorkflowVersionRow(Row, table=True):
+    """A published definition."""
+
+    __tablename__ = "workflow_version"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "id"),
+        UniqueConstraint("workflow_id", "digest"),
+        UniqueConstraint("workflow_id", "number"),
+        ForeignKeyConstraint(["tenant_id", "workflow_id"], ["workflow.tenant_id", "workflow.id"]),
+        ForeignKeyConstraint(["tenant_id", "code_digest"], ["code.tenant_id", "code.digest"]),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant_id: UUID
+    workflow_id: UUID
+    number: int
+    digest: str = Field(sa_type=Text)
+    document: dict[str, Any] = _of(JSON, null=False)
+    code_digest: str = Field(sa_type=Text)
+    requirements: dict[str, Any] = _of(JSONB, null=False, default="'{}'")
+    created_by: str = _of(Text, null=False, default="''")
+    created_at: datetime = _now()
+
+
+class CodeRow(Row, table=True):
+    """Code that travels."""
+
+    __tablename__ = "code"
+
+    tenant_id: UUID = Field(primary_key=True, foreign_key="tenant.id")
+    digest: str = Field(primary_key=True, sa_type=Text)
+    body: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = _now()
+
+
+class ExecutionRow(Row, table=True):
+    """An execution."""
+
+    __tablename__ = "execution"
+    __table_args__ = (
+        ForeignKeyConstraint(["tenant_id", "version_id"], ["workflow_version.tenant_id", "workflow_version.id"]),
+        Index("execution_newest_idx", "tenant_id", text("id DESC")),
+        Index("execution_newest_of_workflow_idx", "tenant_id", "workflow_name", text("id DESC")),
+        Index("execution_live_idx", "state", "started_at", postgresql_where=text(LIVE)),
+        Index(
+            "execution_unclaimed_idx",
+            text("priority DESC"),
+            "id",
+            postgresql_where=text(f"engine_id is null and {LIVE}"),
+        ),
+        Index("execution_engine_idx", "engine_id", postgresql_where=text("engine_id is not null")),
+        Index("execution_parent_idx", "parent_id", postgresql_where=text("parent_id is not null")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    tenant_id: UUID
+    version_id: UUID
+    workflow_name: str = Field(sa_type=Text)
+    state: str = _of(Text, null=False, default="'pending'")
+    priority: int = _of(Integer, null=False, default="0")
+    parameters: dict[str, Any] = _of(JSON, null=False, default="'{}'")
+    tags: list[str] = _of(ARRAY(Text), null=False, default="'{}'")
+    created_at: datetime = _now()
+    created_by: str = _of(Text, null=False, default="''")
+    started_at: datetime | None = _at()
+    finished_at: datetime | None = _at()
+    updated_at: datetime = _now()
+    engine_id: UUID | None = None
+    epoch: int = _of(Integer, null=False, default="0")
+    cancel_requested_at: datetime | None = _at()
+    cancel_requested_by: str | None = _of(Text)
+    paused_at: datetime | None = _at()
+    paused_by: str | None = _of(Text)
+    waiting_for: str = _of(Text, null=False, default="''")
+    error: dict[str, Any] | None = _of(JSONB)
+    timeout_s: float = _of(Double, null=False, default="1800")
+    worked_s: float = _of(Double, null=False, default="0")
+    nodes_total: int | None = _of(Integer)
+    nodes_ended: int = _of(Integer, null=False, default="0")
+    nodes_failed: int = _of(Integer, null=False, default="0")
+    parent_id: UUID | None = None
+    parent_node: str | None = _of(Text)
+    parent_element: list[int] | None = _of(ARRAY(Integer))
+    depth: int = _of(Integer, null=False, default="0")
+
+
+class NodeExecutionRow(Row, table=True):
+    """One element of one node of one execution. Partitioned by the day of the execution."""
+
+    __tablename__ = "node_execution"
+    __table_args__ = (Index("node_execution_started_idx", "execution_id", "started_at"), _BY_DAY)
+
+    execution_id: UUID = Field(primary_key=True)
+    node_id: str = Field(primary_key=True, sa_type=Text)
+    element: list[int] = _of(ARRAY(Integer), key=True, default="'{}'")
+    tenant_id: UUID
+    state: str = Field(sa_type=Text)
+    attempt: int = _of(Integer, null=False, default="0")
+    tries: int = _of(Integer, null=False, default="0")
+    lost: int = _of(Integer, null=False, default="0")
+    epoch: int = _of(Integer, null=False, default="0")
+    worker: str | None = _of(Text)
+    segment: str | None = _of(Text)
+    started_at: datetime | None = _at()
+    finished_at: datetime | None = _at()
+    cpu_s: float | None = _of(Double)
+    peak_memory_bytes: int | None = _of(BigInteger)
+    input_digest: str | None = _of(Text)
+    outputs: dict[str, Any] | None = _of(JSON)
+    error: dict[str, Any] | None = _of(JSONB)
+    sizes: dict[str, int] | None = _of(JSONB)
+    verdict: bool | None = None
+    due_at: datetime | None = _at()
+    reason: str = _of(Text, null=False, default="''")
+    upstream: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    alone: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    progress: float | None = _of(REAL)
+    progress_message: str | None = _of(Text)
+    reused_from: UUID | None = None
+
+
+class AttemptRow(Row, table=True):
+    """A try that was followed by another one. Partitioned by the day of the execution."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (_BY_DAY,)
+
+    execution_id: UUID = Field(primary_key=True)
+    node_id: str = Field(primary_key=True, sa_type=Text)
+    element: list[int] = _of(ARRAY(Integer), key=True, default="'{}'")
+    attempt: int = Field(primary_key=True)
+    tenant_id: UUID
+    state: str = Field(sa_type=Text)
+    worker: str | None = _of(Text)
+    segment: str | None = _of(Text)
+    started_at: datetime | None = _at()
+    finished_at: datetime | None = _at()
+    cpu_s: float | None = _of(Double)
+    peak_memory_bytes: int | None = _of(BigInteger)
+    error: dict[str, Any] | None = _of(JSONB)
+
+
+class NodeLogRow(Row, table=True):
+    """A line a node wrote. Its key is what it says of itself, so that a commit sent twice writes it once. Partitioned alike."""
+
+    __tablename__ = "node_log"
+    __table_args__ = (_BY_DAY,)
+
+    execution_id: UUID = Field(primary_key=True)
+    at: datetime = _of(DateTime(timezone=True), key=True)
+    node_id: str = Field(primary_key=True, sa_type=Text)
+    element: list[int] = _of(ARRAY(Integer), key=True, default="'{}'")
+    attempt: int = Field(primary_key=True)
+    line: int = Field(primary_key=True)
+    tenant_id: UUID
+    level: int = Field(sa_type=SmallInteger)
+    logger: str = _of(Text, null=False, default="''")
+    message: str = Field(sa_type=Text)
+
+
+class ArtifactRow(Row, table=True):
+    """A stored value: its bytes, or the location where they are."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (CheckConstraint("body is not null or location is not null", name="artifact_is_somewhere"),)
+
+    tenant_id: UUID = Field(primary_key=True, foreign_key="tenant.id")
+    digest: str = Field(primary_key=True, sa_type=Text)
+    codec: str = Field(primary_key=True, sa_type=Text)
+    size_bytes: int = Field(sa_type=BigInteger)
+    location: str | None = _of(Text)
+    body: bytes | None = _of(LargeBinary)
+    created_at: datetime = _now()
+
+
+class EngineRow(Row, table=True):
+    """An engine and its lease."""
+
+    __tablename__ = "engine"
+
+    id: UUID = Field(primary_key=True)
+    host: str = _of(Text, null=False, default="''")
+    pid: int | None = _of(Integer)
+    facts: dict[str, Any] = _of(JSONB, null=False, default="'{}'")
+    started_at: datetime = _now()
+    lease_expires_at: datetime = _of(DateTime(timezone=True), null=False)
+    fenced_at: datetime | None = _at()
+
+
+class CommandRow(Row, table=True):
+    """Something a user wants of an execution."""
+
+    __tablename__ = "command"
+    __table_args__ = (Index("command_open_idx", "execution_id", "id", postgresql_where=text("done_at is null")),)
+
+    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    tenant_id: UUID = Field(foreign_key="tenant.id")
+    execution_id: UUID
+    kind: str = Field(sa_type=Text)
+    payload: dict[str, Any] = _of(JSON, null=False, default="'{}'")
+    created_by: str = _of(Text, null=False, default="''")
+    created_at: datetime = _now()
+    done_at: datetime | None = _at()
+
+
+class NodeCostRow(Row, table=True):
+    """How long one element of a node takes."""
+
+    __tablename__ = "node_cost"
+
+    version_id: UUID = Field(primary_key=True)
+    node_id: str = Field(primary_key=True, sa_type=Text)
+    mean_s: float = Field(sa_type=Double)
+    samples: int = Field(sa_type=BigInteger)
+    updated_at: datetime = _now()
