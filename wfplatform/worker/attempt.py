@@ -1,0 +1,189 @@
+"""One attempt at one element while it runs, and the watch over all attempts of a worker process.
+
+The watch says that an attempt has started when it lasts, ends it when its time is over or nobody wants it any more, and as the last
+resort ends the process: a thread that never returns cannot be stopped in any other way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final
+from uuid import UUID
+
+from wfplatform.core.execution import Element
+from wfplatform.worker.capture import NodeLog
+
+__all__ = ["ANNOUNCE_AFTER_S", "Attempt", "AttemptEnded", "Watch"]
+
+ANNOUNCE_AFTER_S: Final = 0.02
+"""An attempt that lasts longer is announced as started."""
+
+
+class AttemptEnded(BaseException):
+    """Raised inside user code whose time is over or whose execution was cancelled. Not an Exception, so that `except Exception` lets it pass."""
+
+
+class Attempt:
+    """What is known of an attempt that runs. Made for every element of every node: cheap."""
+
+    __slots__ = (
+        "announced",
+        "attempt",
+        "cancelled",
+        "deadline_s",
+        "element",
+        "engine",
+        "epoch",
+        "execution",
+        "index",
+        "interrupted_s",
+        "log",
+        "over",
+        "progress",
+        "reason",
+        "segment",
+        "started_at",
+        "started_s",
+        "thread",
+    )
+
+    def __init__(
+        self, engine: str, execution: UUID, epoch: int, segment: str, index: int, element: Element, attempt: int
+    ) -> None:
+        self.engine = engine
+        self.execution = execution
+        self.epoch = epoch
+        self.segment = segment
+        self.index = index
+        self.element = element
+        self.attempt = attempt
+        self.log = NodeLog()
+        self.progress: tuple[float, str] | None = None
+        self.announced = False
+        self.cancelled = False
+        self.over = False
+        self.reason = ""
+        self.deadline_s: float | None = None
+        self.interrupted_s: float | None = None
+        self.thread = 0
+        self.started_s = 0.0
+        self.started_at = 0.0
+
+    def report(self, fraction: float, message: str) -> None:
+        """Keep the newest progress; it leaves with the next tick."""
+        self.progress = (fraction, message)
+
+    def is_cancelled(self) -> bool:
+        """Whether the execution is to stop."""
+        return self.cancelled
+
+    def started(self) -> list[Any]:
+        """The announcement that it runs, with what it logged so far and its progress."""
+        lines = self.log.lines[self.log.sent :]
+        self.log.sent += len(lines)
+        progress, self.progress = self.progress, None
+        return [
+            self.index,
+            self.element,
+            self.attempt,
+            "s",
+            self.started_at,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            lines,
+            progress,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Grace:
+    soft_s: float
+    hard_s: float
+
+
+class Watch:
+    """Watches the attempts of a process.
+
+    Args:
+        announce: takes an attempt's announcement.
+        give_up: called with an attempt that does not end although it was interrupted; it may end the process.
+        grace_s: how long an attempt may clean up after it was told to stop, before it is interrupted and again before it is given up.
+    """
+
+    def __init__(
+        self,
+        announce: Callable[[Attempt], None],
+        give_up: Callable[[Attempt], None],
+        *,
+        grace_s: float = 5.0,
+    ) -> None:
+        self._announce = announce
+        self._give_up = give_up
+        self._grace_s = grace_s
+        self._running: dict[int, Attempt] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, attempt: Attempt, timeout_s: float | None) -> None:
+        """The attempt starts in this thread."""
+        attempt.thread = threading.get_ident()
+        attempt.started_s = started_s = monotonic()
+        if timeout_s is not None:
+            attempt.deadline_s = started_s + timeout_s
+        self._running[attempt.thread] = attempt
+
+    def end(self, attempt: Attempt) -> None:
+        """The attempt has ended; nothing will interrupt its thread any more."""
+        with self._lock:
+            attempt.over = True
+            self._running.pop(attempt.thread, None)
+
+    def cancel(self, execution: UUID, epoch: int | None = None) -> int:
+        """Nobody wants the attempts of an execution any more; returns how many there are."""
+        found = [a for a in list(self._running.values()) if a.execution == execution and (epoch is None or a.epoch <= epoch)]
+        for attempt in found:
+            attempt.cancelled = True
+            attempt.reason = attempt.reason or "cancelled"
+            if attempt.deadline_s is None or attempt.deadline_s > monotonic() + self._grace_s:
+                attempt.deadline_s = monotonic() + self._grace_s
+        return len(found)
+
+    @property
+    def running(self) -> Mapping[int, Attempt]:
+        """Thread -> attempt."""
+        return self._running
+
+    def tick(self) -> None:
+        """Look after everything that runs; called every few milliseconds while something does."""
+        now_s = monotonic()
+        for attempt in list(self._running.values()):
+            if not attempt.announced and now_s - attempt.started_s > ANNOUNCE_AFTER_S:
+                attempt.announced = True
+                self._announce(attempt)
+            elif attempt.announced and (attempt.progress is not None or len(attempt.log.lines) > attempt.log.sent):
+                self._announce(attempt)
+            if attempt.deadline_s is None or now_s < attempt.deadline_s:
+                continue
+            if attempt.interrupted_s is None:
+                attempt.reason = attempt.reason or "timeout"
+                attempt.interrupted_s = now_s
+                self._interrupt(attempt)
+            elif now_s - attempt.interrupted_s > self._grace_s:
+                attempt.interrupted_s = now_s
+                self._give_up(attempt)
+
+    def _interrupt(self, attempt: Attempt) -> None:
+        with self._lock:
+            if not attempt.over:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(attempt.thread), ctypes.py_object(AttemptEnded)
+                )

@@ -1,0 +1,266 @@
+"""Where a node's arguments come from, worked out once per node and used for each of its elements.
+
+Refuses to invent: an input whose source did not run makes the element absent too.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from enum import Enum
+from hashlib import sha256
+from typing import Any, Final
+
+from wfplatform.authoring.call import follow, items_of
+from wfplatform.core.execution import Element
+from wfplatform.core.graph import (
+    Binding,
+    Constant,
+    DictOf,
+    Graph,
+    ListOf,
+    Literal,
+    Node,
+    OutputRef,
+    ParameterRef,
+    PathStep,
+)
+from wfplatform.core.policy import OnSkip
+
+__all__ = ["Absent", "Inputs", "Scope"]
+
+
+class Absent(Enum):
+    """Stands where a value would be."""
+
+    SKIPPED = "skipped"
+    GONE = "gone"
+    """Failed, not run, or not here: whoever needs it cannot run now."""
+
+
+type Key = tuple[int, Element]
+type Resolve = Callable[[Scope, Element], Any]
+type Describe = Callable[[Scope, Element], str]
+
+
+class Scope:
+    """The values a part of a segment can see: (index of the node, element) -> value and digest."""
+
+    __slots__ = ("constant", "digests", "parameters", "sizes", "tokens", "values")
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Any],
+        tokens: Mapping[str, str],
+        sizes: Mapping[int, Mapping[Element, int]],
+        constant: Callable[[str], Any],
+    ) -> None:
+        self.values: dict[Key, Any] = {}
+        self.digests: dict[Key, Any] = {}
+        self.parameters = parameters
+        self.tokens = tokens
+        self.sizes = sizes
+        self.constant = constant
+
+
+_GONE: Final = Absent.GONE
+_SKIPPED: Final = Absent.SKIPPED
+
+
+class _Stop(Exception):
+    """An input is absent; carries which way."""
+
+    def __init__(self, absent: Absent) -> None:
+        self.absent = absent
+
+
+class Inputs:
+    """The arguments of one node.
+
+    Args:
+        graph: the definition.
+        node: whose inputs they are.
+    """
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        self._graph = graph
+        self._index = {other.id: number for number, other in enumerate(graph.nodes)}
+        self._keep_skipped = node.policy.on_skip is OnSkip.NONE
+        self._ports = [
+            (port, *self._compile(binding, node.over.get(port, 0))) for port, binding in node.inputs.items()
+        ]
+        self._gates: list[tuple[int, int, bool | None]] = []
+        if node.guard is not None:
+            source = self._index[node.guard.node]
+            self._gates.append((source, min(graph.nodes[source].rank, node.rank), node.guard.verdict))
+        self._after = [(self._index[name], graph.by_id[name].rank) for name in node.after]
+
+    def resolve(self, scope: Scope, element: Element) -> dict[str, Any] | Absent:
+        """Port -> value, or that the element is absent."""
+        values = scope.values
+        for source, shared, verdict in self._gates:
+            said: Any = values.get((source, element[:shared]), _GONE)
+            if said is _GONE:
+                return _GONE
+            if said is _SKIPPED or bool(said) is not verdict:
+                return _SKIPPED
+        if self._after and any(_gather_state(scope, source, (), rank) is _GONE for source, rank in self._after):
+            return _GONE
+        try:
+            return {port: resolve(scope, element) for port, resolve, _ in self._ports}
+        except _Stop as stop:
+            return stop.absent
+
+    def digest(self, scope: Scope, element: Element) -> str:
+        """SHA-256 over what the inputs are: digests of outputs, and the JSON of everything else."""
+        text = "\n".join([f"{port}={describe(scope, element)}" for port, _, describe in self._ports])
+        return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _compile(self, binding: Binding, levels: int) -> tuple[Resolve, Describe]:
+        match binding:
+            case Literal(value):
+                return _literal(value, levels)
+            case ParameterRef(name, path):
+                return _parameter(name, path, levels)
+            case Constant(digest):
+                if levels:
+                    return (
+                        lambda scope, element: _item(scope.constant(digest), element[:levels]),
+                        lambda scope, element: f"{digest}{list(element[:levels])}",
+                    )
+                return (lambda scope, element: scope.constant(digest), lambda scope, element: digest)
+            case OutputRef():
+                return self._output(binding, levels)
+            case ListOf(items, kind):
+                parts = [self._compile(item, 0) for item in items]
+                make: Callable[[list[Any]], Any] = tuple if kind == "tuple" else list
+                return (
+                    lambda scope, element: _item(make([r(scope, element) for r, _ in parts]), element[:levels]),
+                    lambda scope, element: f"[{','.join(d(scope, element) for _, d in parts)}]{element[:levels]}",
+                )
+            case DictOf(pairs):
+                named = [(key, *self._compile(item, 0)) for key, item in pairs]
+                return (
+                    lambda scope, element: _item({k: r(scope, element) for k, r, _ in named}, element[:levels]),
+                    lambda scope, element: (
+                        "{" + ",".join(f"{k}:{d(scope, element)}" for k, _, d in named) + f"}}{element[:levels]}"
+                    ),
+                )
+
+    def _output(self, ref: OutputRef, levels: int) -> tuple[Resolve, Describe]:
+        source = self._index[ref.node]
+        node = self._graph.nodes[source]
+        rank, several, port, path = node.rank, len(node.outputs) > 1, ref.port, ref.path
+        keep_skipped = self._keep_skipped
+        suffix = f"/{port}{path}" if several or path else ""
+
+        def leaf(scope: Scope, key: Key) -> Any:
+            value = scope.values.get(key, _GONE)
+            if value is _GONE:
+                raise _Stop(_GONE)
+            if value is _SKIPPED:
+                if keep_skipped:
+                    return None
+                raise _Stop(_SKIPPED)
+            if several:
+                value = value[port]
+            return follow(value, path, f"`{node.id}`") if path else value
+
+        def leaf_digest(scope: Scope, key: Key) -> str:
+            return f"{scope.digests.get(key)}{suffix}"
+
+        if rank == levels:
+            if not several and not path and not keep_skipped:
+                return _plain(source, rank), lambda scope, element: f"{scope.digests.get((source, element[:rank]))}"
+            return (
+                lambda scope, element: leaf(scope, (source, element[:rank])),
+                lambda scope, element: leaf_digest(scope, (source, element[:rank])),
+            )
+        if rank < levels:
+            return (
+                lambda scope, element: _item(leaf(scope, (source, element[:rank])), element[rank:levels]),
+                lambda scope, element: (
+                    leaf_digest(scope, (source, element[:rank])) + f"{list(element[rank:levels])}"
+                ),
+            )
+
+        def gather(scope: Scope, prefix: Element) -> Any:
+            if len(prefix) == rank:
+                return leaf(scope, (source, prefix))
+            size = scope.sizes.get(source, {}).get(prefix)
+            if size is None:
+                return leaf(scope, (source, prefix))
+            return [gather(scope, (*prefix, index)) for index in range(size)]
+
+        def gather_digest(scope: Scope, prefix: Element) -> str:
+            if len(prefix) == rank or prefix not in scope.sizes.get(source, {}):
+                return leaf_digest(scope, (source, prefix))
+            size = scope.sizes[source][prefix]
+            return f"[{','.join([gather_digest(scope, (*prefix, index)) for index in range(size)])}]"
+
+        return (
+            lambda scope, element: gather(scope, element[:levels]),
+            lambda scope, element: sha256(gather_digest(scope, element[:levels]).encode()).hexdigest(),
+        )
+
+
+def _plain(source: int, rank: int) -> Resolve:
+    """The commonest input: one whole output of the same element."""
+
+    def resolve(scope: Scope, element: Element) -> Any:
+        value = scope.values.get((source, element[:rank]), _GONE)
+        if value is _GONE or value is _SKIPPED:
+            raise _Stop(value)
+        return value
+
+    return resolve
+
+
+def _literal(value: Any, levels: int) -> tuple[Resolve, Describe]:
+    if not levels:
+        text = json.dumps(value, sort_keys=True)
+        # Every element gets a value of its own: user code may change what it is given.
+        if isinstance(value, list | dict):
+            return lambda scope, element: json.loads(text), lambda scope, element: text
+        return lambda scope, element: value, lambda scope, element: text
+    if levels == 1 and all(item is None or isinstance(item, bool | int | float | str) for item in value):
+        return lambda scope, element: value[element[0]], lambda scope, element: f"{value[element[0]]!r}"
+    return (
+        lambda scope, element: json.loads(json.dumps(_item(value, element[:levels]))),
+        lambda scope, element: json.dumps(_item(value, element[:levels]), sort_keys=True),
+    )
+
+
+def _parameter(name: str, path: tuple[PathStep, ...], levels: int) -> tuple[Resolve, Describe]:
+    suffix = f"{path}" if path else ""
+    return (
+        lambda scope, element: _own(_item(follow(scope.parameters[name], path, f"parameter `{name}`"), element[:levels])),
+        lambda scope, element: f"{scope.tokens[name]}{suffix}{list(element[:levels]) if levels else ''}",
+    )
+
+
+def _own(value: Any) -> Any:
+    """A copy of what user code could change: what one node does to a parameter reaches no other node."""
+    return value if isinstance(value, _SAFE) else copy.deepcopy(value)
+
+
+_SAFE: Final = (type(None), bool, int, float, str, bytes)
+
+
+def _item(value: Any, indices: Element) -> Any:
+    for index in indices:
+        value = items_of(value, "the input")[index]
+    return value
+
+
+def _gather_state(scope: Scope, source: int, prefix: Element, rank: int) -> Absent | None:
+    if len(prefix) == rank:
+        return _GONE if scope.values.get((source, prefix), _GONE) is _GONE else None
+    size = scope.sizes.get(source, {}).get(prefix)
+    if size is None:
+        return _GONE if scope.values.get((source, prefix), _GONE) is _GONE else None
+    for index in range(size):
+        if _gather_state(scope, source, (*prefix, index), rank) is _GONE:
+            return _GONE
+    return None
