@@ -1,0 +1,173 @@
+"""Runs an orchestrator: gathers what happens into batches, keeps the lease, and stops before the lease could be another's."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from wfplatform.core.ports import Clock, LeaseStore
+from wfplatform.engine.cluster import ClusterReport
+from wfplatform.engine.orchestrator import Orchestrator
+from wfplatform.errors import PlatformError
+
+__all__ = ["EngineLoop", "Lease", "Wake"]
+
+logger = logging.getLogger(__name__)
+
+_MOST_REPORTS: Final = 500
+"""Taken into one batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Somebody says that the database has something new."""
+
+
+type Message = ClusterReport | Wake
+
+
+class Lease:
+    """The right to write, renewed from a thread of its own, so that a long batch does not lose it.
+
+    Args:
+        engine_id: whose.
+        store: where it is kept.
+        lease_s: how long it holds without being renewed.
+        clock: measures how long ago it was renewed.
+        on_lost: called once, when it was taken over or could not be renewed in time.
+    """
+
+    def __init__(
+        self, engine_id: UUID, store: LeaseStore, *, lease_s: float, clock: Clock, on_lost: Callable[[], None]
+    ) -> None:
+        self._engine_id = engine_id
+        self._store = store
+        self._lease_s = lease_s
+        self._clock = clock
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self._renewed_s = clock.monotonic_s()
+        self.lost = False
+        self._thread = threading.Thread(target=self._keep, name="wfplatform-lease", daemon=True)
+
+    def start(self) -> None:
+        """Keep renewing."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop renewing."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _keep(self) -> None:
+        while not self._stop.wait(self._lease_s / 4):
+            started_s = self._clock.monotonic_s()
+            try:
+                held = self._store.renew(self._engine_id, lease_s=self._lease_s)
+            except PlatformError as error:
+                logger.warning("lease not renewed", extra={"reason": error.message})
+                # Another engine may take over as soon as the lease has run out: stop well before.
+                held = self._clock.monotonic_s() - self._renewed_s < self._lease_s * 0.8
+            else:
+                self._renewed_s = started_s
+            if not held:
+                self.lost = True
+                self._on_lost()
+                return
+
+
+class EngineLoop:
+    """The loop of one engine.
+
+    Args:
+        orchestrator: does the work.
+        leases: for taking over what dead engines left.
+        clock: tells the time.
+        poll_s: how often the database is looked at although nobody called.
+        housekeeping: called about once a second, between two batches.
+    """
+
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        leases: LeaseStore,
+        *,
+        clock: Clock,
+        poll_s: float = 1.0,
+        housekeeping: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._orchestrator = orchestrator
+        self._leases = leases
+        self._clock = clock
+        self._poll_s = poll_s
+        self._housekeeping = housekeeping
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._stopping = False
+
+    def post(self, message: Message) -> None:
+        """Called from any thread."""
+        self._inbox.put(message)
+
+    def stop(self) -> None:
+        """Leave the loop after the present batch; called from any thread."""
+        self._stopping = True
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            ConflictError: code `fenced`; another engine has taken over.
+        """
+        looked_s = -1e9
+        more = False
+        while not self._stopping:
+            now_s = self._clock.monotonic_s()
+            reports, woken = self._gather(0.0 if more else self._patience(now_s - looked_s))
+            if self._stopping:
+                break
+            now_s = self._clock.monotonic_s()
+            polled = now_s - looked_s >= self._poll_s
+            try:
+                if polled:
+                    self._leases.take_over(self._orchestrator.engine_id)
+                    self._housekeeping()
+                look = woken or polled or more
+                more = self._orchestrator.turn(reports, look=look)
+            except PlatformError as error:
+                logger.warning("the database does not answer", extra={"reason": error.message})
+                more = False
+                threading.Event().wait(0.2)
+                continue
+            if look:
+                looked_s = now_s
+
+    def _patience(self, since_look_s: float) -> float:
+        patience_s = max(0.0, self._poll_s - since_look_s)
+        due_at = self._orchestrator.next_timer_at
+        if due_at is not None:
+            patience_s = min(patience_s, max(0.0, (due_at - self._clock.now()).total_seconds()))
+        return patience_s
+
+    def _gather(self, patience_s: float) -> tuple[list[ClusterReport], bool]:
+        """What came in; waits for the first message only."""
+        reports: list[ClusterReport] = []
+        woken = False
+        try:
+            message = self._inbox.get(timeout=patience_s) if patience_s > 0 else self._inbox.get_nowait()
+            while True:
+                if isinstance(message, Wake):
+                    woken = True
+                elif message is not None:
+                    reports.append(message)
+                if len(reports) >= _MOST_REPORTS:
+                    break
+                message = self._inbox.get_nowait()
+        except queue.Empty:
+            return reports, woken
+        return reports, woken

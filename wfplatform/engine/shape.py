@@ -1,0 +1,71 @@
+"""How many elements mapped nodes have, read off what is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from wfplatform.core.execution import Element, Run
+from wfplatform.core.graph import Binding, Graph, OutputRef, references, size_key
+from wfplatform.core.ports import StoredRun
+
+__all__ = ["recorded_sizes", "shape_sources", "sizes_of_runs"]
+
+type Runs = Mapping[str, Mapping[Element, Run]]
+
+
+def recorded_sizes(graph: Graph, name: str, runs: Runs) -> dict[Element, int]:
+    """Prefix -> number of elements below it, from recorded lengths, directly or by way of a node this one is aligned with."""
+    found: dict[Element, int] = {}
+    node = graph.by_id[name]
+    for port, levels in node.over.items():
+        binding = node.inputs[port]
+        if not isinstance(binding, OutputRef):
+            continue
+        source = graph.by_id[binding.node]
+        if levels > source.rank:
+            for element, run in runs.get(source.id, {}).items():
+                size = (run.sizes or {}).get(size_key(binding))
+                if size is not None and len(element) == source.rank:
+                    found.setdefault(element, size)
+        if source.rank:
+            for prefix, size in recorded_sizes(graph, source.id, runs).items():
+                if len(prefix) < levels:
+                    found.setdefault(prefix, size)
+    return found
+
+
+def shape_sources(graph: Graph, binding: Binding) -> list[str]:
+    """The nodes a binding refers to, and those whose recorded lengths say how many elements these have."""
+    found: dict[str, None] = {}
+    todo = [ref.node for ref in references(binding)]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found[name] = None
+        node = graph.by_id[name]
+        todo += [b.node for port in node.over if isinstance(b := node.inputs[port], OutputRef)]
+    return list(found)
+
+
+def sizes_of_runs(graph: Graph, stored: Iterable[StoredRun]) -> dict[str, dict[Element, int]]:
+    """Node -> prefix -> number of elements, for every mapped node, from the runs of nodes and of their shape's sources.
+
+    What no recorded length tells (a node mapped over the definition's own values) is read off the elements themselves.
+    """
+    listed = list(stored)
+    runs: dict[str, dict[Element, Run]] = {}
+    for one in listed:
+        runs.setdefault(one.node, {})[one.element] = one.run
+    sizes = {node.id: recorded_sizes(graph, node.id, runs) for node in graph.nodes if node.rank}
+    for one in listed:
+        found = sizes.get(one.node)
+        if found is None:
+            continue
+        element = one.element[: graph.by_id[one.node].rank]
+        for length in range(len(element)):
+            found[element[:length]] = max(found.get(element[:length], 0), element[length] + 1)
+    for name, found in sizes.items():
+        if () not in runs.get(name, {}):  # else it was skipped or failed as a whole
+            found.setdefault((), 0)
+    return sizes

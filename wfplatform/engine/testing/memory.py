@@ -1,0 +1,257 @@
+"""A store in memory with the semantics of the one in PostgreSQL: leases, claims, the group commit, commands and costs.
+
+One contract suite holds both to the same behaviour. Refuses: durability, and what JSON makes of values on
+their way to a database.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from wfplatform.core.execution import Element
+from wfplatform.core.graph import Json
+from wfplatform.core.ports import (
+    Claim,
+    Command,
+    Commit,
+    StoredRun,
+    StoredVersion,
+)
+from wfplatform.core.record import ExecutionRecord
+from wfplatform.engine.testing.memory_contents import MemoryContents, StoredElement
+from wfplatform.errors import ConflictError, NotFoundError
+
+__all__ = ["MemoryStore"]
+
+_PAST_SAMPLES: Final = 20
+
+
+@dataclass(slots=True, kw_only=True)
+class _Lease:
+    expires_at: datetime
+    fenced: bool = False
+
+
+class MemoryStore:
+    """LeaseStore, EngineStore and CostStore in memory. Safe to share between threads.
+
+    Args:
+        now: the present instant, aware UTC; a virtual clock's in simulations.
+    """
+
+    def __init__(self, *, now: Callable[[], datetime] | None = None) -> None:
+        self.now: Final = now or (lambda: datetime.now(UTC))
+        self.contents: Final = MemoryContents(self.now)
+        self._leases: dict[UUID, _Lease] = {}
+        self._lock = threading.RLock()
+
+    def transaction(self) -> AbstractContextManager[bool]:
+        """Keeps others out while several things are read or written."""
+        return self._lock
+
+    # -- leases
+
+    def register(self, engine_id: UUID, *, lease_s: float, facts: Mapping[str, Json]) -> None:
+        """Announce an engine and take its lease."""
+        with self._lock:
+            self._leases.setdefault(engine_id, _Lease(expires_at=self.now() + timedelta(seconds=lease_s)))
+
+    def renew(self, engine_id: UUID, *, lease_s: float) -> bool:
+        """Prolong the lease; False when another engine has fenced this one off."""
+        with self._lock:
+            lease = self._leases.get(engine_id)
+            if lease is None or lease.fenced:
+                return False
+            lease.expires_at = self.now() + timedelta(seconds=lease_s)
+            return True
+
+    def take_over(self, engine_id: UUID) -> int:
+        """Fence off engines whose lease is over and free their executions to be claimed; returns how many were freed."""
+        with self._lock:
+            for other, lease in self._leases.items():
+                if other != engine_id and lease.expires_at < self.now():
+                    lease.fenced = True
+            for stored in self.contents.commands.values():
+                ended = self.contents.executions[stored.command.execution_id].state.final
+                stored.done = stored.done or (ended and stored.command.kind != "retry")
+            return self._free({other for other, lease in self._leases.items() if lease.fenced})
+
+    def leave(self, engine_id: UUID) -> None:
+        """Give up the lease and all executions at once."""
+        with self._lock:
+            if engine_id in self._leases:
+                self._leases[engine_id].fenced = True
+            self._free({engine_id})
+
+    # -- reading
+
+    def claim(self, engine_id: UUID, *, limit: int) -> Sequence[Claim]:
+        """Take up to `limit` executions that nobody owns and that are to run; their epoch grows by one."""
+        with self._lock:
+            self._fence(engine_id)
+            wanted = {
+                stored.command.execution_id
+                for stored in self.contents.commands.values()
+                if not stored.done and stored.command.kind == "retry"
+            }
+            free = [row for row in self.contents.executions.values() if row.engine_id is None]
+            ended = [row for row in free if row.state.final and row.id in wanted]
+            waiting = sorted((row for row in free if not row.state.final), key=_urgency)
+            picked = sorted((ended + waiting)[:limit], key=_urgency)
+            return [self._claimed(row, engine_id) for row in picked]
+
+    def version(self, version_id: UUID) -> StoredVersion:
+        """A workflow version."""
+        with self._lock:
+            found = self.contents.versions.get(version_id)
+        if found is None:
+            raise NotFoundError("version_not_found", f"No workflow version has the id {version_id}.")
+        return found
+
+    def newest_version(self, tenant_id: UUID, name: str) -> StoredVersion:
+        """The version of a workflow that was published last."""
+        with self._lock:
+            version_id = self.contents.current.get((tenant_id, name))
+        if version_id is None:
+            raise NotFoundError("version_not_found", f"No workflow named {name!r} was published.")
+        return self.version(version_id)
+
+    def code(self, tenant_id: UUID, digest: str) -> bytes:
+        """The code that travels with a version."""
+        with self._lock:
+            body = self.contents.code.get((tenant_id, digest))
+        if body is None:
+            raise NotFoundError("code_not_found", f"No code with the digest {digest} is stored.")
+        return body
+
+    def commands(self, engine_id: UUID, *, limit: int) -> Sequence[Command]:
+        """Commands for this engine's executions, oldest first, that are not done."""
+        with self._lock:
+            return [
+                stored.command
+                for _, stored in sorted(self.contents.commands.items())
+                if not stored.done and self.contents.executions[stored.command.execution_id].engine_id == engine_id
+            ][:limit]
+
+    def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
+        """What is committed of some elements (None: of all of a node), with their outputs.
+
+        Bodies of artifacts stand in them as `body`.
+        """
+        with self._lock:
+            tenant_id = self.contents.executions[execution_id].tenant_id
+            known = self.contents.elements.get(execution_id, {})
+            asked = [
+                key
+                for node, element in wanted
+                for key in ([key for key in known if key[0] == node] if element is None else [(node, element)])
+            ]
+            found = [(key, known[key]) for key in asked if key in known]
+            return [StoredRun(*key, element.run, self.contents.full(tenant_id, element)) for key, element in found]
+
+    # -- costs
+
+    def costs(self, version_id: UUID) -> Mapping[str, float]:
+        """Node id -> expected seconds for one element."""
+        with self._lock:
+            return {node: mean_s for node, (mean_s, _) in self.contents.costs.get(version_id, {}).items()}
+
+    def learn(self, costs: Mapping[tuple[UUID, str], tuple[float, int]]) -> None:
+        """(version, node id) -> (mean seconds, number of elements) of what was just seen; averaged with what was known."""
+        with self._lock:
+            for (version_id, node), (mean_s, samples) in costs.items():
+                if samples > 0:
+                    known = self.contents.costs.setdefault(version_id, {})
+                    before_s, seen = known.get(node, (0.0, 0))
+                    weight = min(seen, _PAST_SAMPLES)
+                    known[node] = (before_s * weight + mean_s * samples) / (weight + samples), seen + samples
+
+    # -- the group commit
+
+    def commit(self, commit: Commit) -> None:
+        """Write a transaction. Writing the same one again changes nothing.
+
+        Records of an execution that the engine does not own in that epoch are left out.
+
+        Raises:
+            ConflictError: code `fenced`, when the engine's lease was taken over; nothing was written.
+        """
+        with self._lock:
+            self._fence(commit.engine_id)
+            for execution_id, epoch, recorded in commit.nodes:
+                if self._owned(execution_id, commit.engine_id, epoch):
+                    self.contents.record(execution_id, epoch, recorded)
+            for execution_id, outcome in commit.progress:
+                if self._owned(execution_id, commit.engine_id):
+                    self.contents.progress(execution_id, outcome)
+            for tenant_id, child in commit.children:
+                self.contents.add(tenant_id, child)
+            for new in commit.commands:
+                self.contents.tell(new)
+            for command_id in commit.commands_done:
+                self.contents.command_done(command_id)
+            for change in {change.id: change for change in commit.executions}.values():
+                if self._owned(change.id, commit.engine_id, change.epoch):
+                    self.contents.change(change)
+            for execution_id in commit.released:
+                if self._owned(execution_id, commit.engine_id):
+                    self.contents.update(execution_id, engine_id=None)
+
+    # -- details
+
+    def _fence(self, engine_id: UUID) -> None:
+        lease = self._leases.get(engine_id)
+        if lease is None or lease.fenced:
+            raise ConflictError(
+                "fenced",
+                "The lease of this engine was taken over; nothing was written.",
+                "The engine must forget its executions and register anew.",
+            )
+
+    def _free(self, engines: set[UUID]) -> int:
+        freed = [row.id for row in self.contents.executions.values() if row.engine_id in engines]
+        for execution_id in freed:
+            self.contents.update(execution_id, engine_id=None)
+        return len(freed)
+
+    def _owned(self, execution_id: UUID, engine_id: UUID, epoch: int | None = None) -> bool:
+        row = self.contents.executions.get(execution_id)
+        return row is not None and row.engine_id == engine_id and epoch in (None, row.epoch)
+
+    def _claimed(self, free: ExecutionRecord, engine_id: UUID) -> Claim:
+        row = self.contents.update(free.id, engine_id=engine_id, epoch=free.epoch + 1)
+        elements = self.contents.elements.get(row.id, {})
+        return Claim(
+            id=row.id,
+            tenant_id=row.tenant_id,
+            epoch=row.epoch,
+            state=row.state,
+            version_id=row.version_id,
+            workflow_name=row.workflow_name,
+            parameters=row.parameters,
+            priority=row.priority,
+            timeout_s=row.timeout_s,
+            worked_s=row.worked_s,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            cancel_requested_at=row.cancel_requested_at,
+            paused_at=row.paused_at,
+            parent=row.parent,
+            depth=row.depth,
+            error=row.error,
+            runs=[StoredRun(*key, element.run, None) for key, element in sorted(elements.items(), key=_place)],
+        )
+
+
+def _urgency(row: ExecutionRecord) -> tuple[int, UUID]:
+    return -row.priority, row.id
+
+
+def _place(item: tuple[tuple[str, Element], StoredElement]) -> tuple[str, Element]:
+    return item[0]

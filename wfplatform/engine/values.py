@@ -1,0 +1,183 @@
+"""Inputs of nodes that the engine handles itself: plain data is read, anything else is passed on unopened.
+
+Refuses to look into values that are not plain JSON: those are opened on workers only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from wfplatform.core.execution import Element
+from wfplatform.core.graph import (
+    Binding,
+    Constant,
+    DictOf,
+    Graph,
+    Json,
+    ListOf,
+    Literal,
+    OutputRef,
+    ParameterRef,
+)
+from wfplatform.errors import WfError
+
+__all__ = ["EngineInputs", "Unreadable", "plain_output", "tree_output"]
+
+
+class Unreadable(WfError):
+    """An input is not plain data."""
+
+
+def plain_output(value: Json) -> dict[str, Any]:
+    """Plain data as an output."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return {"codec": "json", "size": len(text), "digest": sha256(text).hexdigest(), "value": value}
+
+
+def tree_output(kind: str, items: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> dict[str, Any]:
+    """Outputs put together to one: a `list`, a `tuple` or a `dict` (with the names of its items)."""
+    digest = sha256(json.dumps([kind, list(names), [[item["digest"], item.get("path")] for item in items]]).encode()).hexdigest()
+    size_bytes = sum(int(item["size"]) for item in items)
+    tree: dict[str, Any] = {"codec": "tree", "size": size_bytes, "digest": digest, "kind": kind, "items": list(items)}
+    if kind == "dict":
+        tree["names"] = list(names)
+    return tree
+
+
+class EngineInputs:
+    """What engine-side nodes of one execution can see.
+
+    Args:
+        graph: its definition.
+        parameters: its parameters.
+        outputs: (node, element) -> committed outputs, None for a skipped one.
+        sizes: node -> prefix -> number of elements.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Mapping[str, Json],
+        outputs: Mapping[tuple[str, Element], Mapping[str, Any] | None],
+        sizes: Mapping[str, Mapping[Element, int]],
+    ) -> None:
+        self._graph = graph
+        self._parameters = parameters
+        self._outputs = outputs
+        self._sizes = sizes
+
+    def read(self, node: str, port: str, element: Element) -> Json:
+        """The value of an input.
+
+        Raises:
+            Unreadable: it is not plain data.
+        """
+        found = self._graph.by_id[node]
+        levels = found.over.get(port, 0)
+        value: Json = self._value(found.inputs[port], element, levels, f"input {port} of {node}")
+        return value
+
+    def output(self, node: str, port: str, element: Element) -> dict[str, Any]:
+        """The value of an input as an output: what is not plain data is passed on as it is.
+
+        Raises:
+            Unreadable: a part of something that is not plain data is wanted.
+        """
+        found = self._graph.by_id[node]
+        binding = found.inputs[port]
+        levels = found.over.get(port, 0)
+        if isinstance(binding, OutputRef) and not binding.path and self._graph.by_id[binding.node].rank == levels:
+            outputs = self._outputs.get((binding.node, element[:levels]))
+            if outputs is not None:
+                return dict(outputs[binding.port])
+        return plain_output(self.read(node, port, element))
+
+    def gathered(self, binding: Binding) -> dict[str, Any]:
+        """A binding as one output: plain data, an output as it is, or a tree of such."""
+        match binding:
+            case OutputRef():
+                return self._tree_of(binding, ())
+            case ListOf(items, kind):
+                return tree_output(kind, [self.gathered(item) for item in items])
+            case DictOf(pairs):
+                names = [key for key, _ in pairs]
+                return tree_output("dict", [self.gathered(item) for _, item in pairs], names)
+            case _:
+                return plain_output(self._value(binding, (), 0, "result"))
+
+    def _tree_of(self, ref: OutputRef, prefix: Element) -> dict[str, Any]:
+        rank = self._graph.by_id[ref.node].rank
+        size = self._sizes.get(ref.node, {}).get(prefix) if len(prefix) < rank else None
+        if size is not None:
+            return tree_output("list", [self._tree_of(ref, (*prefix, index)) for index in range(size)])
+        outputs = self._outputs.get((ref.node, prefix))
+        if not outputs:
+            return plain_output(None)
+        output = dict(outputs[ref.port])
+        if ref.path:
+            # Whoever opens the value takes the part: only there is it more than bytes.
+            output["path"] = [*output.get("path", ()), *([step.key, step.attribute] for step in ref.path)]
+        return output
+
+    def _value(self, binding: Binding, element: Element, levels: int, place: str) -> Any:
+        match binding:
+            case Literal(value):
+                return _item(value, element[:levels])
+            case ParameterRef(name, path):
+                value = self._parameters[name]
+                for step in path:
+                    value = value[step.key]  # type: ignore[index]
+                return _item(value, element[:levels])
+            case Constant():
+                raise Unreadable(
+                    "not_plain",
+                    f"The {place} is not plain JSON data.",
+                    "Delays and child workflows take numbers, texts, lists and dicts.",
+                )
+            case ListOf(items):
+                return _item([self._value(item, element, 0, place) for item in items], element[:levels])
+            case DictOf(pairs):
+                return _item({k: self._value(v, element, 0, place) for k, v in pairs}, element[:levels])
+            case OutputRef():
+                return self._referred(binding, element, levels, place)
+
+    def _referred(self, ref: OutputRef, element: Element, levels: int, place: str) -> Any:
+        rank = self._graph.by_id[ref.node].rank
+
+        def leaf(prefix: Element) -> Any:
+            outputs = self._outputs.get((ref.node, prefix))
+            if outputs is None:
+                return None
+            output = outputs[ref.port]
+            if "value" not in output:
+                raise Unreadable(
+                    "not_plain",
+                    f"The {place} is the output {ref.port} of {ref.node}, which is not plain JSON data of at most 64 KiB "
+                    f"(codec {output['codec']}, {output['size']} bytes).",
+                    "Delays and child workflows take numbers, texts, lists and dicts: return those, or a path to the data.",
+                )
+            value = output["value"]
+            for step in ref.path:
+                value = value[step.key]
+            return value
+
+        def gather(prefix: Element) -> Any:
+            if len(prefix) == rank:
+                return leaf(prefix)
+            size = self._sizes.get(ref.node, {}).get(prefix)
+            if size is None:
+                return leaf(prefix)
+            return [gather((*prefix, index)) for index in range(size)]
+
+        if rank > levels:
+            return gather(element[:levels])
+        return _item(leaf(element[:rank]), element[rank:levels])
+
+
+def _item(value: Any, indices: Element) -> Any:
+    for index in indices:
+        value = value[index]
+    return value
