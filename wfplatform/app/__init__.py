@@ -1,0 +1,1 @@
+"""The use cases that REST, command line and notebooks call, over ports."""

@@ -1,0 +1,281 @@
+"""Running workflows: publish, start one or many, ask something of them, wait, and read what they returned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from wfplatform.app.port import Changes, ExecutionCatalog, OpenValue, Records
+from wfplatform.app.result import result_output
+from wfplatform.authoring.document import from_document
+from wfplatform.core.execution import ExecutionState
+from wfplatform.core.graph import Graph, Json
+from wfplatform.core.ports import Ids, NewExecution, Notifier, StoredVersion
+from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord
+from wfplatform.engine.shape import shape_sources
+from wfplatform.errors import (
+    ConflictError,
+    ExecutionCancelledError,
+    ExecutionError,
+    NodeError,
+    NodeTimeoutError,
+    WaitTimeoutError,
+    WorkerLostError,
+)
+
+__all__ = ["ENGINE_CHANNEL", "EXECUTION_CHANNEL", "Executions", "Publication"]
+
+ENGINE_CHANNEL: Final = "wfp_engine"
+EXECUTION_CHANNEL: Final = "wfp_execution"
+_POLL_S: Final = 1.0
+"""Notifications are hints; what they say is looked up at least this often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A workflow version to publish."""
+
+    name: str
+    digest: str
+    document: Mapping[str, Json]
+    code: bytes
+    code_digest: str
+    description: str = ""
+    requirements: Mapping[str, Json] | None = None
+
+
+class Executions:
+    """The use cases of executions, for one tenant and one actor.
+
+    Args:
+        catalog: where they are asked for.
+        records: where they are read.
+        changes: tells when something changed.
+        notifier: tells engines that something is new.
+        open_value: opens a recorded output.
+        ids: makes identifiers.
+        tenant_id: whose executions.
+        actor: who asks.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalog: ExecutionCatalog,
+        records: Records,
+        changes: Changes,
+        notifier: Notifier,
+        open_value: OpenValue,
+        ids: Ids,
+        tenant_id: UUID,
+        actor: str,
+    ) -> None:
+        self._catalog = catalog
+        self._records = records
+        self._changes = changes
+        self._notifier = notifier
+        self._open_value = open_value
+        self._ids = ids
+        self._tenant_id = tenant_id
+        self._actor = actor
+        self._published: dict[str, StoredVersion] = {}
+        self._graphs: dict[UUID, Graph] = {}
+
+    def publish(self, publication: Publication) -> StoredVersion:
+        """Publish a workflow version; one that is published already is found again."""
+        found = self._published.get(publication.digest)
+        if found is None:
+            found = self._catalog.publish(
+                self._tenant_id,
+                name=publication.name,
+                digest=publication.digest,
+                document=publication.document,
+                code=publication.code,
+                code_digest=publication.code_digest,
+                description=publication.description,
+                requirements=publication.requirements,
+                created_by=self._actor,
+            )
+            self._published[publication.digest] = found
+        return found
+
+    def is_published(self, digest: str) -> StoredVersion | None:
+        """The version this process has published under a digest."""
+        return self._published.get(digest)
+
+    def start(
+        self,
+        version: StoredVersion,
+        parameters: Sequence[Mapping[str, Json]],
+        *,
+        priority: int = 0,
+        timeout_s: float,
+        tags: tuple[str, ...] = (),
+    ) -> list[UUID]:
+        """Start executions; they are committed when this returns.
+
+        Args:
+            version: of which workflow.
+            parameters: checked, one mapping for each execution.
+        """
+        executions = [
+            NewExecution(
+                id=self._ids.new(),
+                version_id=version.id,
+                workflow_name=version.name,
+                parameters=given,
+                priority=priority,
+                timeout_s=timeout_s,
+                created_by=self._actor,
+                tags=tags,
+            )
+            for given in parameters
+        ]
+        self._catalog.insert(self._tenant_id, executions)
+        self._notifier.notify(ENGINE_CHANNEL, ["new"])
+        return [execution.id for execution in executions]
+
+    def record(self, execution_id: UUID) -> ExecutionRecord:
+        """What is recorded of an execution."""
+        return self._records.execution(self._tenant_id, execution_id)
+
+    def find(self, execution_id: UUID | str) -> ExecutionRecord:
+        """An execution by its id or by the first digits of it.
+
+        Raises:
+            NotFoundError: there is none.
+            UserError: several begin so.
+        """
+        if isinstance(execution_id, UUID):
+            return self.record(execution_id)
+        return self._records.find(self._tenant_id, execution_id)
+
+    def ask(self, execution_id: UUID, kind: str) -> None:
+        """Ask an execution to cancel, pause, resume or retry.
+
+        Raises:
+            ConflictError: it is in a state in which this makes no sense.
+        """
+        record = self.record(execution_id)
+        if kind == "retry" and record.state is not ExecutionState.FAILED and record.state is not ExecutionState.CANCELLED:
+            raise ConflictError(
+                "not_failed",
+                f"Execution {execution_id} is {record.state}; only one that failed or was cancelled can be tried again.",
+                "Run the workflow again for a new execution.",
+            )
+        if kind != "retry" and record.state.final:
+            raise ConflictError(
+                "has_ended", f"Execution {execution_id} has ended ({record.state}); it cannot be asked to {kind}."
+            )
+        self._catalog.command(self._tenant_id, execution_id, kind, created_by=self._actor)
+        self._notifier.notify(ENGINE_CHANNEL, [kind])
+
+    def wait(self, execution_ids: Sequence[UUID], timeout_s: float | None = None) -> dict[UUID, ExecutionState]:
+        """Wait until all have ended.
+
+        Args:
+            execution_ids: which.
+            timeout_s: how long at most; None = as long as it takes.
+
+        Returns:
+            their states; those that have not ended when the time is over have states that are not final.
+        """
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
+        found: dict[UUID, ExecutionState] = {}
+        open_ids = list(execution_ids)
+        while True:
+            version = self._changes.version
+            states = self._records.states(self._tenant_id, open_ids)
+            found |= states
+            open_ids = [one for one in open_ids if not states[one].final]
+            left_s = _POLL_S if until_s is None else until_s - time.monotonic()
+            if not open_ids or left_s <= 0:
+                return found
+            self._changes.wait(version, min(left_s, _POLL_S))
+
+    def result(self, execution_id: UUID, timeout_s: float | None = None) -> Any:
+        """Wait for the end and return what the workflow returned.
+
+        Raises:
+            WaitTimeoutError: the time is over; the execution goes on.
+            NodeError: a node failed; the message names it, `traceback` is that of the user's code.
+            ExecutionError: it did not complete for another reason.
+        """
+        state = self.wait([execution_id], timeout_s)[execution_id]
+        record = self.record(execution_id)
+        if not state.final:
+            raise WaitTimeoutError(
+                "wait_timeout",
+                f"Execution {execution_id} of {record.workflow_name} is still {state} after {timeout_s:g} s; it goes on.",
+                "Wait again with result(), or look at it with `wfp executions show`.",
+                execution=str(execution_id),
+            )
+        if state is not ExecutionState.COMPLETED:
+            raise failure_of(record)
+        graph = self.graph(record.version_id)
+        wanted = [(name, None) for name in shape_sources(graph, graph.result)]
+        stored = self._records.outputs(self._tenant_id, execution_id, wanted) if wanted else ()
+        return self._open_value(result_output(graph, record.parameters, stored))
+
+    def nodes(self, execution_id: UUID) -> list[NodeExecutionRecord]:
+        """Every node and element of an execution that has begun."""
+        found: list[NodeExecutionRecord] = []
+        page = self._records.nodes(self._tenant_id, execution_id)
+        found.extend(page.items)
+        while page.next is not None:
+            page = self._records.nodes(self._tenant_id, execution_id, after=page.next)
+            found.extend(page.items)
+        return found
+
+    def logs(self, execution_id: UUID) -> list[LogRecord]:
+        """Every line its nodes printed and logged, oldest first."""
+        found: list[LogRecord] = []
+        page = self._records.logs(self._tenant_id, execution_id)
+        while page.items:
+            found.extend(page.items)
+            page = self._records.logs(self._tenant_id, execution_id, after=page.next)
+        return found
+
+    def graph(self, version_id: UUID) -> Graph:
+        """The graph of a published version."""
+        found = self._graphs.get(version_id)
+        if found is None:
+            document = self._records.version(self._tenant_id, version_id).document
+            found = self._graphs[version_id] = from_document(dict(document)).graph
+        return found
+
+
+def failure_of(record: ExecutionRecord) -> Exception:
+    """What to raise for an execution that did not complete."""
+    error = dict(record.error or {})
+    if record.state is ExecutionState.CANCELLED:
+        by = f" by {record.cancel_requested_by}" if record.cancel_requested_by else ""
+        return ExecutionCancelledError(
+            "cancelled", f"Execution {record.id} of {record.workflow_name} was cancelled{by}.", execution=str(record.id)
+        )
+    node = error.get("node")
+    if not node:
+        return ExecutionError(
+            str(error.get("code", "failed")),
+            f"Execution {record.id} of {record.workflow_name} failed: {error.get('message', 'no reason was recorded')}",
+            execution=str(record.id),
+        )
+    element = error.get("element") or []
+    place = f"{node}[{', '.join(map(str, element))}]" if element else str(node)
+    code = str(error.get("code", "user_error"))
+    kind = {"timeout": NodeTimeoutError, "worker_lost": WorkerLostError}.get(code, NodeError)
+    trace = str(error.get("traceback", ""))
+    return kind(
+        code,
+        f"Node {place} of {record.workflow_name} failed: {error.get('type', 'error')}: {error.get('message', '')}"
+        + (f"\n\n{trace.rstrip()}" if trace else ""),
+        f"`wfp executions show {record.id}` shows every node; `wfp executions retry {record.id}` goes on from here.",
+        execution=str(record.id),
+        node=str(node),
+        element=list(element),
+        traceback=trace,
+        type=error.get("type", ""),
+    )

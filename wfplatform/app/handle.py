@@ -1,0 +1,85 @@
+"""An execution in the hands of who started it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from wfplatform.app.executions import Executions
+from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord
+
+__all__ = ["Execution"]
+
+
+class Execution:
+    """An execution; it goes on whether or not anybody holds this.
+
+    Args:
+        executions: how it is asked about.
+        id: which it is.
+    """
+
+    def __init__(self, executions: Executions, id: UUID) -> None:
+        self._executions = executions
+        self._id = id
+
+    @property
+    def id(self) -> UUID:
+        """Its id."""
+        return self._id
+
+    @property
+    def state(self) -> str:
+        """Its present state: pending, running, waiting, completed, failed or cancelled."""
+        return str(self.record.state)
+
+    @property
+    def record(self) -> ExecutionRecord:
+        """Everything that is recorded of it."""
+        return self._executions.record(self._id)
+
+    def result(self, timeout_s: float | None = None) -> Any:
+        """Wait for the end and return what the workflow returned.
+
+        Args:
+            timeout_s: seconds to wait; None = as long as it takes.
+
+        Raises:
+            WaitTimeoutError: the time is over; the execution goes on.
+            NodeError: a node failed; its traceback is part of the message.
+            ExecutionError: it did not complete for another reason.
+        """
+        return self._executions.result(self._id, timeout_s)
+
+    def wait(self, timeout_s: float | None = None) -> str:
+        """Wait for the end, at most `timeout_s` seconds, and return the state then; never raises for a failure."""
+        return str(self._executions.wait([self._id], timeout_s)[self._id])
+
+    def cancel(self) -> None:
+        """Ask it to stop.
+
+        Raises:
+            ConflictError: it has ended.
+        """
+        self._executions.ask(self._id, "cancel")
+
+    def retry(self) -> None:
+        """Go on from the nodes that failed; what has completed is not run again.
+
+        Raises:
+            ConflictError: it has not failed.
+        """
+        self._executions.ask(self._id, "retry")
+
+    def nodes(self) -> Sequence[NodeExecutionRecord]:
+        """What is recorded of each node and element that has begun."""
+        return self._executions.nodes(self._id)
+
+    def logs(self) -> Sequence[LogRecord]:
+        """The lines its nodes printed and logged, oldest first."""
+        return self._executions.logs(self._id)
+
+    def __repr__(self) -> str:
+        record = self.record
+        return f"<execution {self._id} of {record.workflow_name}: {record.state}>"

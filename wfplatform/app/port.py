@@ -1,0 +1,100 @@
+"""What the use cases need: a catalog to write, records to read, a way to hear that something changed, values to open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from wfplatform.core.execution import Element, ExecutionState
+from wfplatform.core.graph import Json
+from wfplatform.core.ports import NewExecution, StoredRun, StoredVersion
+from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord, Page
+
+__all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Records"]
+
+type OpenValue = Callable[[Mapping[str, Any]], Any]
+"""Turns a recorded output into the value."""
+
+
+class ExecutionCatalog(Protocol):
+    """What use cases write."""
+
+    def publish(
+        self,
+        tenant_id: UUID,
+        *,
+        name: str,
+        digest: str,
+        document: Mapping[str, Json],
+        code: bytes,
+        code_digest: str | None = None,
+        description: str = "",
+        requirements: Mapping[str, Json] | None = None,
+        created_by: str = "",
+    ) -> StoredVersion:
+        """Store a workflow version and make it the current one."""
+        ...
+
+    def insert(self, tenant_id: UUID, executions: Sequence[NewExecution]) -> None:
+        """Ask for executions."""
+        ...
+
+    def command(
+        self,
+        tenant_id: UUID,
+        execution_id: UUID,
+        kind: str,
+        payload: Mapping[str, Json] | None = None,
+        *,
+        created_by: str = "",
+    ) -> int:
+        """Ask something of an execution."""
+        ...
+
+
+class Records(Protocol):
+    """What use cases read."""
+
+    def execution(self, tenant_id: UUID, execution_id: UUID) -> ExecutionRecord:
+        """One execution."""
+        ...
+
+    def find(self, tenant_id: UUID, prefix: str) -> ExecutionRecord:
+        """One execution by the first digits of its id."""
+        ...
+
+    def states(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, ExecutionState]:
+        """The states of executions."""
+        ...
+
+    def version(self, tenant_id: UUID, version_id: UUID) -> StoredVersion:
+        """A workflow version."""
+        ...
+
+    def nodes(self, tenant_id: UUID, execution_id: UUID, *, after: str | None = None) -> Page[NodeExecutionRecord]:
+        """Nodes and elements that have begun, a page at a time."""
+        ...
+
+    def logs(self, tenant_id: UUID, execution_id: UUID, *, after: str | None = None) -> Page[LogRecord]:
+        """Lines, oldest first, a page at a time."""
+        ...
+
+    def outputs(
+        self, tenant_id: UUID, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]
+    ) -> Sequence[StoredRun]:
+        """Outputs of elements, or (None) of all elements of a node."""
+        ...
+
+
+class Changes(Protocol):
+    """Tells when executions change."""
+
+    def wait(self, version: int, timeout_s: float) -> int:
+        """Wait until something was announced after `version`; returns the newest version (a counter)."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """The newest version."""
+        ...

@@ -1,0 +1,26 @@
+"""What an execution returned: put together from what its nodes left, opened in the process that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wfplatform.app.port import OpenValue
+from wfplatform.core.graph import Graph, Json
+from wfplatform.core.ports import StoredRun
+from wfplatform.engine.shape import sizes_of_runs
+from wfplatform.engine.values import EngineInputs
+
+__all__ = ["result_output"]
+
+
+def result_output(graph: Graph, parameters: Mapping[str, Json], stored: Sequence[StoredRun]) -> dict[str, Any]:
+    """The result of an execution as one output.
+
+    Args:
+        graph: its definition.
+        parameters: its parameters.
+        stored: the committed runs of every node the result refers to.
+    """
+    outputs = {(run.node, run.element): run.outputs for run in stored}
+    return EngineInputs(graph, parameters, outputs, sizes_of_runs(graph, stored)).gathered(graph.result)

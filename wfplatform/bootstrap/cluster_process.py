@@ -1,0 +1,92 @@
+"""The embedded Dask scheduler as a process of its own, on the loopback interface, without dashboard.
+
+Ends on SIGTERM, SIGINT, or when its standard input closes, which is how it learns that the supervisor is
+gone. Refuses: any other network interface, and holding anything that must survive it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import math
+import os
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import dask.config
+from distributed import Scheduler
+
+__all__ = ["SCHEDULER_CONFIG", "main"]
+
+LOOPBACK: Final = "127.0.0.1"
+
+SCHEDULER_CONFIG: Final[dict[str, Any]] = {
+    # Root tasks go to workers at once: holding them back costs a round trip a task and saves memory the
+    # engine bounds anyway.
+    "distributed.scheduler.worker-saturation": math.inf,
+    "distributed.scheduler.allowed-failures": 2,
+    "distributed.scheduler.events-cleanup-delay": "1 minute",
+    "distributed.scheduler.http.routes": [],
+    "distributed.scheduler.preload": [],
+    "distributed.admin.log-length": 200,
+    "distributed.admin.low-level-log-length": 100,
+    "distributed.admin.system-monitor.log-length": 60,
+    "distributed.admin.system-monitor.interval": "1s",
+    "distributed.admin.system-monitor.disk": False,
+    "distributed.admin.tick.interval": "100ms",
+    # The user's own Dask configuration must not change how values travel inside the platform.
+    "distributed.comm.default-scheme": "tcp",
+    "distributed.comm.compression": False,
+}
+
+
+async def serve(port: int) -> None:
+    """Runs a scheduler until it is told to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for order in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(order, stop.set)
+    _watch_standard_input(lambda: loop.call_soon_threadsafe(stop.set))
+    async with Scheduler(
+        host=f"tcp://{LOOPBACK}", port=port, dashboard=False, dashboard_address=f"{LOOPBACK}:0"
+    ) as scheduler:
+        ended = asyncio.create_task(scheduler.finished())
+        told = asyncio.create_task(stop.wait())
+        await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+
+
+def _watch_standard_input(on_end: Callable[[], object]) -> None:
+    """Calls `on_end` in a thread when standard input closes."""
+    if not stat.S_ISFIFO(os.fstat(0).st_mode):
+        # Started by hand or in a container: nobody holds the other end.
+        return
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            continue
+        on_end()
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point: `python -m wfplatform.bootstrap.cluster_process --port PORT`."""
+    parser = argparse.ArgumentParser(prog="wfplatform scheduler")
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    with dask.config.set(SCHEDULER_CONFIG):
+        asyncio.run(serve(options.port))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

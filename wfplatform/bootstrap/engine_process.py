@@ -1,0 +1,168 @@
+"""The process of one engine: connects store, cluster and orchestrator, and runs until it is told to stop or loses its lease.
+
+Refuses user code: it carries it as bytes.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import threading
+from uuid import UUID
+
+from wfplatform.artifacts import Artifacts
+from wfplatform.bootstrap.system import SystemClock, SystemIds, release
+from wfplatform.engine.cluster import ClusterBack, OutcomesArrived, TaskLost
+from wfplatform.engine.costs import Costs
+from wfplatform.engine.loop import EngineLoop, Lease, Wake
+from wfplatform.engine.orchestrator import ENGINE_CHANNEL, EngineOptions, Orchestrator
+from wfplatform.errors import ConflictError
+from wfplatform.executors.dask import DaskExecutor
+from wfplatform.settings import Settings
+from wfplatform.store import migration
+from wfplatform.store.engine_store import PostgresEngineStore
+from wfplatform.store.notify import Listener, PostgresNotifier
+from wfplatform.worker.site import SitePlugin
+from wfplatform.worker.stream import topic_of
+from wfplatform.worker.task import run_segment
+
+__all__ = ["FENCED_EXIT_CODE", "main", "run_engine"]
+
+logger = logging.getLogger(__name__)
+
+FENCED_EXIT_CODE = 75
+
+
+def main() -> int:
+    """Entry point: `python -m wfplatform.bootstrap.engine_process`."""
+    faulthandler.register(signal.SIGUSR1)
+    settings = Settings.load()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    return run_engine(settings)
+
+
+def run_engine(settings: Settings) -> int:
+    """Run one engine until SIGTERM, SIGINT or the end of standard input.
+
+    Returns:
+        the exit code; 75 when another engine took over.
+    """
+    # The supervisor says where its own database and scheduler are; a lone engine is told by its settings.
+    dsn, scheduler = settings.database_url, settings.scheduler_address
+    migration.upgrade(dsn)
+    clock, ids = SystemClock(), SystemIds()
+    engine_id = ids.new()
+    artifacts = Artifacts(settings.artifacts_location, inline_limit_bytes=settings.inline_limit_bytes)
+    store = PostgresEngineStore(dsn)
+    notifier = PostgresNotifier(dsn)
+    loop: EngineLoop
+    executor = DaskExecutor(
+        scheduler,
+        topic=topic_of(engine_id.hex),
+        plugin=SitePlugin(
+            artifact_url=settings.artifacts_location,
+            release=release(),
+            inline_limit_bytes=settings.inline_limit_bytes,
+            io_slots=settings.io_threads,
+        ),
+        runner=run_segment,
+        on_outcomes=lambda body: loop.post(OutcomesArrived(body)),
+        on_lost=lambda *facts: loop.post(TaskLost(*facts)),
+        on_back=lambda: loop.post(ClusterBack()),
+    )
+    costs = Costs(store)
+    orchestrator = Orchestrator(
+        engine_id=engine_id,
+        store=store,
+        versions=store,
+        publish=lambda digest, body: artifacts.put_bytes(f"programs/{digest}", body),
+        costs=costs,
+        executor=executor,
+        clock=clock,
+        ids=ids,
+        notifier=notifier,
+        options=EngineOptions(max_executions=settings.max_concurrent_executions),
+    )
+
+    def housekeeping() -> None:
+        executor.look_after()
+        costs.save()
+
+    loop = EngineLoop(orchestrator, store, clock=clock, housekeeping=housekeeping)
+    store.register(
+        engine_id,
+        lease_s=settings.lease_s,
+        facts={"host": socket.gethostname(), "pid": os.getpid(), "scheduler": scheduler},
+    )
+    lease = Lease(engine_id, store, lease_s=settings.lease_s, clock=clock, on_lost=loop.stop)
+    listener = Listener(
+        dsn,
+        channels=[ENGINE_CHANNEL],
+        on_notification=lambda channel, payload: loop.post(Wake()),
+        on_connected=lambda: loop.post(Wake()),
+    )
+    for order in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(order, lambda *_: loop.stop())
+    _watch_standard_input(loop)
+    check_storage(artifacts, executor)
+    lease.start()
+    logger.info("engine ready", extra={"engine": str(engine_id)})
+    try:
+        loop.run()
+    except ConflictError:
+        lease.lost = True
+    return _end(engine_id, lease, orchestrator, store, executor, listener, notifier)
+
+
+def check_storage(artifacts: Artifacts, executor: DaskExecutor) -> None:
+    """Refuse a storage that engine and workers do not share.
+
+    Raises:
+        StorageError: a worker's probe cannot be read here.
+    """
+    for said in executor.describe()["workers"].values():
+        if isinstance(said, dict) and "probe" in said:
+            artifacts.read_probe(said["probe"])
+
+
+def _end(
+    engine_id: UUID,
+    lease: Lease,
+    orchestrator: Orchestrator,
+    store: PostgresEngineStore,
+    executor: DaskExecutor,
+    listener: Listener,
+    notifier: PostgresNotifier,
+) -> int:
+    code = 0
+    if lease.lost:
+        logger.warning("another engine has taken over; this one ends")
+        code = FENCED_EXIT_CODE
+    else:
+        orchestrator.release_all()
+        lease.close()
+        store.leave(engine_id)
+    listener.close()
+    notifier.close()
+    executor.close()
+    store.close()
+    return code
+
+
+def _watch_standard_input(loop: EngineLoop) -> None:
+    """The supervisor holds the other end: when it dies, this process ends cleanly."""
+
+    def watch() -> None:
+        # Not through sys.stdin: its buffer's lock, held by a waiting thread, stops the interpreter from ending.
+        while os.read(0, 1024):
+            continue
+        loop.stop()
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

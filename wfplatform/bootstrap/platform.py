@@ -1,0 +1,74 @@
+"""The platform as the user's own process sees it: finds or starts what is needed and runs workflows on it."""
+
+from __future__ import annotations
+
+import getpass
+
+from wfplatform.app.changes import ChangeCounter
+from wfplatform.app.executions import EXECUTION_CHANNEL, Executions
+from wfplatform.app.platform import WorkflowPlatform
+from wfplatform.artifacts import Artifacts
+from wfplatform.bootstrap import supervisor
+from wfplatform.bootstrap.system import SystemIds
+from wfplatform.compiler.tree import open_output
+from wfplatform.core.identifier import DEFAULT_TENANT
+from wfplatform.settings import Settings
+from wfplatform.store import migration
+from wfplatform.store.catalog import Catalog
+from wfplatform.store.database import Database
+from wfplatform.store.notify import Listener, PostgresNotifier
+from wfplatform.store.reader import Reader
+
+__all__ = ["EmbeddedPlatform"]
+
+
+class EmbeddedPlatform(WorkflowPlatform):
+    """Runs workflows on the platform of a home folder, which it finds or starts.
+
+    Args:
+        settings: which home, and whether database and cluster are elsewhere.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.load()
+        self._attachment = supervisor.attach(self.settings)
+        self.address = self._attachment.address
+        migration.upgrade(self.address.dsn)
+        self._database = Database(self.address.dsn)
+        self.reader = Reader(self._database)
+        self._notifier = PostgresNotifier(self.address.dsn)
+        changes = ChangeCounter()
+        self._listener = Listener(
+            self.address.dsn,
+            channels=[EXECUTION_CHANNEL],
+            on_notification=changes.count,
+            on_connected=changes.count,
+        )
+        self.artifacts = Artifacts(
+            self.settings.artifacts_location, inline_limit_bytes=self.settings.inline_limit_bytes
+        )
+        super().__init__(
+            Executions(
+            catalog=Catalog(self._database),
+            records=self.reader,
+            changes=changes,
+            notifier=self._notifier,
+            open_value=lambda output: open_output(output, self.artifacts.load),
+            ids=SystemIds(),
+            tenant_id=DEFAULT_TENANT,
+            actor=_actor(),
+        ))
+
+    def close(self) -> None:
+        """Let go of the platform; it goes on, and stops by itself when nobody needs it."""
+        self._listener.close()
+        self._notifier.close()
+        self._database.close()
+        self._attachment.close()
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""  # an account without a name

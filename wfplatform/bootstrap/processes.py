@@ -1,0 +1,372 @@
+"""Children of the supervisor: what each is (declared), and its life: starting, ready, lost, waiting to be
+started again, stopped.
+
+A child's state machine never blocks. Refuses: deciding when the platform stops; that is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Self
+
+from wfplatform.errors import WfError
+from wfplatform.store.child_process import die_with_parent
+
+__all__ = [
+    "POSTGRES",
+    "Child",
+    "ChildSpec",
+    "ChildState",
+    "LaunchError",
+    "Order",
+    "resident_bytes",
+    "rotate",
+    "tcp_answers",
+]
+
+POSTGRES: Final = "postgres"
+"""The child that is the embedded server."""
+
+HEALTHY_AFTER_S: Final = 10.0
+"""A child that lived this long starts its backoff anew."""
+
+
+class ChildState(StrEnum):
+    """Where a child is in its life."""
+
+    PLANNED = "planned"
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+class LaunchError(Exception):
+    """A child could not be started at all; the reason is its text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """One process the supervisor keeps alive.
+
+    Args:
+        name: unique, also the name of its log file.
+        argv: program and arguments; empty for PostgreSQL, which the supervisor launches through its own
+            class.
+        env: added to the supervisor's environment.
+        after: names of children that must be ready before this one is started.
+        needs_database: it is told the addresses of database and scheduler (WFP_DATABASE_URL,
+            WFP_SCHEDULER_ADDRESS) when it is started; to all others no WFP_ variable is passed on, since
+            workers hold no database credentials.
+        ready_address: "host:port" that accepts connections once it is ready; empty: ready as soon as it runs.
+        needed: whoever starts the platform waits until this child is ready.
+        stop_timeout_s: how long it may take to end after SIGTERM before it is killed.
+        backoff_first_s: pause before the first restart; doubles up to `backoff_max_s`.
+        backoff_max_s: longest pause between restarts.
+    """
+
+    name: str
+    argv: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    needs_database: bool = False
+    ready_address: str = ""
+    needed: bool = False
+    stop_timeout_s: float = 10.0
+    backoff_first_s: float = 0.1
+    backoff_max_s: float = 15.0
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ChildSpec:
+        """The spec written by `dataclasses.asdict` and JSON."""
+        return cls(**{**document, "argv": tuple(document["argv"]), "after": tuple(document["after"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a supervisor is to keep alive.
+
+    Attributes:
+        home: the home folder.
+        children: in the order in which they are started; one named `postgres` is the embedded server.
+        idle_stop_s: stop after so many seconds without client, open execution or active schedule.
+        database_url: a configured server, or empty.
+        scheduler_address: told to clients and engines.
+        fsync: False only in tests.
+        version: of the package that wrote the order.
+    """
+
+    home: Path
+    children: tuple[ChildSpec, ...]
+    idle_stop_s: float
+    database_url: str
+    scheduler_address: str
+    fsync: bool
+    version: str
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The order written by `dataclasses.asdict` and JSON."""
+        children = tuple(ChildSpec.from_json(child) for child in document["children"])
+        return cls(**{**document, "home": Path(document["home"]), "children": children})
+
+
+class Child:
+    """The life of one child process.
+
+    Args:
+        spec: what to run.
+        log_path: its output is appended here.
+        more_env: environment known only when it is started.
+        launch: starts the process; by default `spec.argv` with a pipe as standard input that closes when the
+            supervisor ends.
+        is_ready: whether it can be used; by default whether `spec.ready_address` accepts connections.
+        on_stop: ends the process within the given seconds, instead of SIGTERM.
+    """
+
+    def __init__(
+        self,
+        spec: ChildSpec,
+        *,
+        log_path: Path,
+        more_env: Callable[[], Mapping[str, str]] | None = None,
+        launch: Callable[[], subprocess.Popen[bytes]] | None = None,
+        is_ready: Callable[[], bool] | None = None,
+        on_stop: Callable[[float], None] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.log_path = log_path
+        self.state = ChildState.PLANNED
+        self.restarts = 0
+        self.last_exit = ""
+        self.since_at_s = time.time()
+        self._more_env = more_env
+        self._launch = launch or self._start_process
+        self._is_ready = is_ready or self._address_answers
+        self._on_stop = on_stop
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._backoff_s = spec.backoff_first_s
+        self._retry_s = 0.0
+        self._was_ready = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def step(self, may_start: bool) -> float:
+        """Brings the state up to date and does what is due.
+
+        Args:
+            may_start: the children it needs are ready.
+
+        Returns:
+            The seconds after which it wants to be stepped again at the latest.
+
+        Raises:
+            LaunchError, WfError: a child that is needed could not be started the first time.
+        """
+        now = time.monotonic()
+        if self.state in (ChildState.STARTING, ChildState.RUNNING):
+            assert self._process is not None
+            if (code := self._process.poll()) is not None:
+                self._lost(code, now)
+            elif self.state is ChildState.STARTING:
+                if self._is_ready():
+                    self._was_ready = True
+                    self._become(ChildState.RUNNING)
+                    return 1.0
+                return 0.01 if now - self._started_s < 5.0 else 0.2
+            elif now - self._started_s > HEALTHY_AFTER_S:
+                self._backoff_s = self.spec.backoff_first_s
+        if self.state is ChildState.PLANNED or (self.state is ChildState.BACKOFF and now >= self._retry_s):
+            if not may_start:
+                return 1.0
+            try:
+                self._process = self._launch()
+            except (WfError, LaunchError, OSError) as error:
+                if self.spec.needed and not self._was_ready:
+                    raise
+                self._retry_later(f"not started: {error}", now)
+                return self._backoff_s
+            self._started_s = time.monotonic()
+            self._become(ChildState.STARTING)
+            return 0.0
+        return max(0.0, self._retry_s - now) if self.state is ChildState.BACKOFF else 1.0
+
+    def restart(self) -> None:
+        """Ends the process at once; the next step starts another without a pause."""
+        self._end(self.spec.stop_timeout_s)
+        self.restarts += 1
+        self._retry_s = 0.0
+        self._become(ChildState.BACKOFF)
+
+    def ask_to_stop(self) -> None:
+        """Tells the process to end, without waiting: several children may then end side by side."""
+        if self.pid is not None and self._on_stop is None:
+            self._signal(signal.SIGTERM)
+        self._become(ChildState.STOPPING)
+
+    def stop(self) -> None:
+        """Ends the process and everything it started, at the latest after `stop_timeout_s`."""
+        self._end(self.spec.stop_timeout_s)
+        self._become(ChildState.STOPPED)
+
+    def describe(self) -> dict[str, Any]:
+        """The child as one row of the process table: name, pid, state, restarts, since (epoch seconds), last
+        exit, resident bytes.
+        """
+        pid = self.pid
+        return {
+            "name": self.spec.name,
+            "pid": pid,
+            "state": str(self.state),
+            "restarts": self.restarts,
+            "since_at_s": self.since_at_s,
+            "last_exit": self.last_exit,
+            "rss_bytes": resident_bytes(pid) if pid else 0,
+            "log": str(self.log_path),
+        }
+
+    def _start_process(self) -> subprocess.Popen[bytes]:
+        try:
+            with self.log_path.open("ab") as log:
+                return subprocess.Popen(
+                    self.spec.argv,
+                    # Its end tells a child that the supervisor is gone, also where the kernel has no
+                    # parent-death signal.
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._environment(),
+                    start_new_session=True,
+                    preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509  (one thread here)
+                )
+        except OSError as error:
+            raise LaunchError(f"{self.spec.name}: {error}") from error
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {
+            k: v for k, v in os.environ.items() if self.spec.needs_database or not k.startswith("WFP_")
+        }
+        return {**inherited, **self.spec.env, **(self._more_env() if self._more_env else {})}
+
+    def _address_answers(self) -> bool:
+        return not self.spec.ready_address or tcp_answers(self.spec.ready_address)
+
+    def _lost(self, code: int, now: float) -> None:
+        self._sweep()
+        self._close_input()
+        self._retry_later(f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}", now)
+
+    def _retry_later(self, reason: str, now: float) -> None:
+        self.last_exit = reason
+        self.restarts += 1
+        self._retry_s = now + self._backoff_s
+        self._backoff_s = min(self._backoff_s * 2, self.spec.backoff_max_s)
+        self._become(ChildState.BACKOFF)
+
+    def _end(self, patience_s: float) -> None:
+        if self._process is None:
+            return
+        if self._on_stop is not None:
+            self._on_stop(patience_s)
+        elif self._process.poll() is None:
+            self._signal(signal.SIGTERM)
+            try:
+                self._process.wait(patience_s)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+                self._process.wait(5.0)
+        self._sweep()
+        self._close_input()
+
+    def _signal(self, order: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(order)
+
+    def _sweep(self) -> None:
+        """Ends what the process left behind in its group (workers of a killed worker host)."""
+        assert self._process is not None
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            # Nobody is left; macOS says "not permitted" for a group of zombies.
+            return
+
+    def _close_input(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def _become(self, state: ChildState) -> None:
+        if state is not self.state:
+            self.state = state
+            self.since_at_s = time.time()
+
+
+def tcp_answers(address: str, timeout_s: float = 0.2) -> bool:
+    """Whether something accepts connections at "host:port"."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def resident_bytes(pid: int) -> int:
+    """The resident memory of a process, or 0 where it cannot be read."""
+    if sys.platform.startswith("linux"):
+        try:
+            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        except (OSError, IndexError):
+            return 0
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    said = subprocess.run(
+        ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return int(said) * 1024 if said.isdigit() else 0
+
+
+def rotate(path: Path, *, limit_bytes: int, keep: int) -> bool:
+    """Bounds a log that other processes append to: copies it to `path.1` and empties it in place, since they
+    keep it open.
+
+    Args:
+        path: the log.
+        limit_bytes: nothing happens below this size.
+        keep: how many old copies stay (`.1` is the youngest).
+
+    Returns:
+        Whether it was rotated. Lines written between the copy and the emptying are lost; that is the price of
+        not standing in the way.
+    """
+    try:
+        if path.stat().st_size <= limit_bytes:
+            return False
+    except FileNotFoundError:
+        return False
+    for number in range(keep - 1, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    youngest = path.with_name(f"{path.name}.1")
+    try:
+        shutil.copyfile(path, youngest)
+    except OSError:
+        # The disk is full: then the log gives its own room back rather than the supervisor its life.
+        youngest.unlink(missing_ok=True)
+    os.truncate(path, 0)
+    return True
