@@ -1,0 +1,1 @@
+"""Workflows that ship with the platform: whole, real analyses to run, read and start one's own work from."""
