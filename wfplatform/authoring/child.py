@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wfplatform.authoring.mapping import map_arguments
+from wfplatform.authoring.mapping import is_listing, listed, map_arguments
 from wfplatform.authoring.options import NodeDefaults, NodeOptions
 from wfplatform.authoring.output import Each, Outputs, Reference, Unmapped
 from wfplatform.authoring.trace import Trace
@@ -141,8 +141,8 @@ def _checked(child: Workflow[..., Any], name: str, value: Any, *, mapped: bool) 
         return Unmapped(inner)
     if holds_references(value):
         return value
-    if mapped and isinstance(value, (list, tuple, range, set, frozenset)):
-        return [child.parameters.value_to_json(name, item) for item in value]
+    if mapped and is_listing(value):
+        return [child.parameters.value_to_json(name, item) for item in listed(child.name, name, value)]
     return child.parameters.value_to_json(name, value)
 
 

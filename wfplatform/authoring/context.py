@@ -159,15 +159,15 @@ def current_node() -> NodeContext:
         UserError: no node is running here.
 
     Example:
-    >>> from wfplatform import current_node, node, workflow
-    >>> @node
-    ... def who() -> str:
-    ...     return current_node().node_id
-    >>> @workflow
-    ... def one():
-    ...     return who()
-    >>> one.local()
-    'who'
+        >>> from wfplatform import current_node, node, workflow
+        >>> @node
+        ... def who() -> str:
+        ...     return current_node().node_id
+        >>> @workflow
+        ... def one():
+        ...     return who()
+        >>> one.local()
+        'who'
     """
     context = _current.get()
     if context is None:

@@ -35,12 +35,12 @@ def delay(*, seconds: Any = None, until: Any = None, value: Any = None, after: A
         DefinitionError: not exactly one of seconds and until is given, or it does not fit.
 
     Example:
-    >>> from wfplatform import delay, workflow
-    >>> @workflow
-    ... def later():
-    ...     return delay(seconds=3600, value="now")
-    >>> later.local()  # .local() does not wait
-    'now'
+        >>> from wfplatform import delay, workflow
+        >>> @workflow
+        ... def later():
+        ...     return delay(seconds=3600, value="now")
+        >>> later.local()  # .local() does not wait
+        'now'
     """
     trace = active_trace("delay(...)")
     assert trace is not None

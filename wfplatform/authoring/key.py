@@ -13,7 +13,7 @@ from enum import Enum
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
-__all__ = ["code_digest", "function_key", "is_importable"]
+__all__ = ["are_the_same", "code_digest", "function_key", "is_importable"]
 
 _DIGEST_LENGTH: Final = 12
 
@@ -54,6 +54,26 @@ def code_digest(function: Callable[..., Any]) -> str:
         digest.update(piece.encode("utf-8", "surrogatepass"))
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def are_the_same(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether two functions of one key surely do the same: they are one, or made from one by the same objects."""
+    if one is other:
+        return True
+    if not isinstance(one, FunctionType) or not isinstance(other, FunctionType):
+        return False
+    return one.__globals__ is other.__globals__ and _held(one) == _held(other)
+
+
+def _held(function: FunctionType) -> list[int]:
+    """The identities of what a function carries along."""
+    held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    for cell in function.__closure__ or ():
+        try:
+            held.append(cell.cell_contents)
+        except ValueError:  # assigned later
+            held.append(cell)
+    return [id(value) for value in held]
 
 
 def _describe(value: Any, seen: set[int]) -> Iterator[str]:
@@ -112,7 +132,7 @@ def _describe_state(value: Any, seen: set[int]) -> Iterator[str]:
     try:
         reduced = value.__reduce_ex__(4)
     except Exception as error:  # noqa: BLE001  # a foreign class may raise anything; travel refuses it, with the reason
-        yield type(error).__name__
+        yield f"{type(error).__name__} {id(value)}"
         return
     if isinstance(reduced, str):
         yield reduced

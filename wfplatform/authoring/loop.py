@@ -40,12 +40,12 @@ def loop(
         DefinitionError: the functions cannot be called like this, or the limit does not fit.
 
     Example:
-    >>> from wfplatform import loop, workflow
-    >>> @workflow
-    ... def grown(start: int, factor: int = 2):
-    ...     return loop(lambda n, by: n * by, start, while_=lambda n: n < 100, by=factor)
-    >>> grown.local(start=3)
-    192
+        >>> from wfplatform import loop, workflow
+        >>> @workflow
+        ... def grown(start: int, factor: int = 2):
+        ...     return loop(lambda n, by: n * by, start, while_=lambda n: n < 100, by=factor)
+        >>> grown.local(start=3)
+        192
     """
     trace = active_trace("loop(...)")
     assert trace is not None

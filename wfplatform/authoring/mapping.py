@@ -18,7 +18,7 @@ from wfplatform.authoring.value import bind_items, bind_value
 from wfplatform.core.graph import Binding
 from wfplatform.errors import DefinitionError
 
-__all__ = ["MAX_ELEMENTS", "Mapped", "map_arguments"]
+__all__ = ["MAX_ELEMENTS", "Mapped", "is_listing", "listed", "map_arguments"]
 
 MAX_ELEMENTS: Final = 1_000_000
 """A longer iterable is taken for an endless one."""
@@ -56,7 +56,7 @@ def map_arguments(trace: Trace, name: str, arguments: Mapping[str, object]) -> M
         place = f"node `{name}`, input `{port}`"
         value, levels = _levels(name, port, argument)
         if levels and not isinstance(value, Reference):
-            items = _items(name, port, value)
+            items = listed(name, port, value)
             inputs[port] = bind_items(trace, items, place)
             counts[port] = len(items)
         else:
@@ -108,13 +108,21 @@ def _levels(name: str, port: str, argument: object) -> tuple[object, int]:
                     port=port,
                 )
             return argument, int(argument._wf_collection)
-        case list() | tuple() | range() | set() | frozenset() | Iterator() | MappingView():
-            return argument, 1
         case _:
-            return argument, 0
+            return argument, int(is_listing(argument))
 
 
-def _items(name: str, port: str, value: object) -> list[object]:
+def is_listing(argument: object) -> bool:
+    """Whether a plain argument is mapped over."""
+    return isinstance(argument, (list, tuple, range, set, frozenset, Iterator, MappingView))
+
+
+def listed(name: str, port: str, value: object) -> list[object]:
+    """The items of a plain argument that is mapped over, in an order that is the same in every process.
+
+    Raises:
+        DefinitionError: it has none, or no end.
+    """
     match value:
         case set() | frozenset():
             # The order of a set differs between processes; the elements of a map must not.

@@ -74,15 +74,15 @@ class NodeFunction[**P, R]:
             DefinitionError: nothing is mapped over, or lists differ in length.
 
         Example:
-        >>> from wfplatform import node, workflow
-        >>> @node
-        ... def scale(x: int, by: int) -> int:
-        ...     return x * by
-        >>> @workflow
-        ... def scaled():
-        ...     return scale.map([1, 2, 3], by=10)
-        >>> scaled.local()
-        [10, 20, 30]
+            >>> from wfplatform import node, workflow
+            >>> @node
+            ... def scale(x: int, by: int) -> int:
+            ...     return x * by
+            >>> @workflow
+            ... def scaled():
+            ...     return scale.map([1, 2, 3], by=10)
+            >>> scaled.local()
+            [10, 20, 30]
         """
         trace = active_trace(f"{self.name}.map(...)")
         assert trace is not None
@@ -257,12 +257,12 @@ def node(
         DefinitionError: it is not a plain function, or an option does not fit.
 
     Example:
-    >>> from wfplatform import Retry, node
-    >>> @node(retry=Retry(attempts=3, delay_s=1), timeout_s=60)
-    ... def add(x: int, y: int = 1) -> int:
-    ...     return x + y
-    >>> add(1)
-    2
+        >>> from wfplatform import Retry, node
+        >>> @node(retry=Retry(attempts=3, delay_s=1), timeout_s=60)
+        ... def add(x: int, y: int = 1) -> int:
+        ...     return x + y
+        >>> add(1)
+        2
     """
     options = NodeOptions(
         name=name, outputs=outputs, retry=retry, timeout_s=timeout_s, cache=cache, io=io, resources=resources,

@@ -202,15 +202,15 @@ def unmapped(value: Any) -> Any:
         value: anything that could stand as an argument of `.map`.
 
     Example:
-    >>> from wfplatform import node, unmapped, workflow
-    >>> @node
-    ... def share(part: int, parts: list[int]) -> float:
-    ...     return part / sum(parts)
-    >>> @workflow
-    ... def shares():
-    ...     return share.map([1, 3], unmapped([1, 3]))
-    >>> shares.local()
-    [0.25, 0.75]
+        >>> from wfplatform import node, unmapped, workflow
+        >>> @node
+        ... def share(part: int, parts: list[int]) -> float:
+        ...     return part / sum(parts)
+        >>> @workflow
+        ... def shares():
+        ...     return share.map([1, 3], unmapped([1, 3]))
+        >>> shares.local()
+        [0.25, 0.75]
     """
     return Unmapped(value)
 
@@ -222,18 +222,18 @@ def each(value: Any) -> Any:
         value: an output, a parameter or a list. `each(each(value))` goes two levels deeper.
 
     Example:
-    >>> from wfplatform import each, node, workflow
-    >>> @node
-    ... def pages(book: int) -> list[int]:
-    ...     return list(range(book))
-    >>> @node
-    ... def read(page: int) -> int:
-    ...     return page * 10
-    >>> @workflow
-    ... def library():
-    ...     return read.map(each(pages.map([1, 2])))
-    >>> library.local()
-    [[0], [0, 10]]
+        >>> from wfplatform import each, node, workflow
+        >>> @node
+        ... def pages(book: int) -> list[int]:
+        ...     return list(range(book))
+        >>> @node
+        ... def read(page: int) -> int:
+        ...     return page * 10
+        >>> @workflow
+        ... def library():
+        ...     return read.map(each(pages.map([1, 2])))
+        >>> library.local()
+        [[0], [0, 10]]
     """
     if isinstance(value, Each):
         return Each(value.value, value.levels + 1)

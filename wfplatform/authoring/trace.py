@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from wfplatform.authoring.key import function_key
+from wfplatform.authoring.key import are_the_same, function_key
 from wfplatform.authoring.options import NodeDefaults, node_id
 from wfplatform.authoring.output import Output, Outputs, Reference, describe
 from wfplatform.core.graph import Binding, Graph, Guard, Json, Node, OutputRef, Parameter
@@ -88,9 +88,14 @@ class Trace:
 
     def function(self, function: Callable[..., Any]) -> str:
         """Keep a function for the workers; returns its key."""
-        key = function_key(function)
-        self.functions[key] = function
-        return key
+        key = found = function_key(function)
+        number = 1
+        # A key is a digest of what can be told of a function; what cannot be told may still differ.
+        while found in self.functions and not are_the_same(self.functions[found], function):
+            number += 1
+            found = f"{key}-{number}"
+        self.functions[found] = function
+        return found
 
     def add(
         self,

@@ -355,18 +355,18 @@ def workflow(
         DefinitionError: it is async, a generator or no function, or takes `*args` or `**kwargs`.
 
     Example:
-    >>> from wfplatform import node, workflow
-    >>> @node
-    ... def square(x: int) -> int:
-    ...     return x * x
-    >>> @node
-    ... def total(xs: list[int]) -> int:
-    ...     return sum(xs)
-    >>> @workflow
-    ... def squares(numbers: list[int]):
-    ...     return total(square.map(numbers))
-    >>> squares.local(numbers=[1, 2, 3])
-    14
+        >>> from wfplatform import node, workflow
+        >>> @node
+        ... def square(x: int) -> int:
+        ...     return x * x
+        >>> @node
+        ... def total(xs: list[int]) -> int:
+        ...     return sum(xs)
+        >>> @workflow
+        ... def squares(numbers: list[int]):
+        ...     return total(square.map(numbers))
+        >>> squares.local(numbers=[1, 2, 3])
+        14
     """
 
     def decorate(function: Callable[..., Any], /) -> Workflow[..., Any]:

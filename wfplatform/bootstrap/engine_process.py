@@ -55,7 +55,9 @@ def run_engine(settings: Settings) -> int:
     migration.upgrade(dsn)
     clock, ids = SystemClock(), SystemIds()
     engine_id = ids.new()
-    artifacts = Artifacts(settings.artifacts_location, inline_limit_bytes=settings.inline_limit_bytes)
+    artifacts = Artifacts(
+        settings.artifacts_location, inline_limit_bytes=settings.inline_limit_bytes, allow_pickle=False
+    )
     store = PostgresEngineStore(dsn)
     notifier = PostgresNotifier(dsn)
     loop: EngineLoop
@@ -78,6 +80,7 @@ def run_engine(settings: Settings) -> int:
         engine_id=engine_id,
         store=store,
         versions=store,
+        cache=store,
         publish=lambda digest, body: artifacts.put_bytes(f"programs/{digest}", body),
         costs=costs,
         executor=executor,

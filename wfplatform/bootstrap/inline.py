@@ -80,13 +80,14 @@ class InlinePlatform(WorkflowPlatform):
         self._executor = InlineExecutor(
             self._run,
             on_lost=lambda *facts: self._loop.post(TaskLost(*facts)),
-            on_acknowledged=lambda stream, numbers: [self.stream.acknowledge(number) for number in numbers],
+            on_acknowledged=self._acknowledge,
             on_cancelled=self.watch.cancel,
         )
         self.orchestrator = Orchestrator(
             engine_id=engine_id,
             store=self.store,
             versions=self.store,
+            cache=self.store,
             publish=lambda digest, body: self.artifacts.put_bytes(f"programs/{digest}", body),
             costs=Costs(self.store),
             executor=self._executor,
@@ -129,6 +130,11 @@ class InlinePlatform(WorkflowPlatform):
 
     def _run(self, packed: bytes, needed: Sequence[Any]) -> Any:
         return self._runner.run(unpack_order(packed), needed)
+
+    def _acknowledge(self, stream: str, numbers: Sequence[int]) -> None:
+        del stream
+        for number in numbers:
+            self.stream.acknowledge(number)
 
     def _announce(self, attempt: Attempt) -> None:
         self.stream.add(attempt.engine, attempt.execution, attempt.epoch, attempt.segment, [attempt.started()])

@@ -12,6 +12,8 @@ from typing import Any
 
 from dask.task_spec import Task, TaskRef
 
+from wfplatform.core.policy import Lane
+
 __all__ = ["ClusterTask", "build"]
 
 
@@ -23,10 +25,12 @@ class ClusterTask:
         key: never used before; a reused key would give another execution's values.
         order: a packed `SegmentOrder`.
         needs: keys whose values it reads, in the order in which it gets them.
+        lane: where it runs on its worker.
     """
 
     key: str
     order: bytes
+    lane: Lane = Lane.CPU
     needs: tuple[str, ...] = ()
     priority: int = 0
     resources: Mapping[str, float] = field(default_factory=dict)

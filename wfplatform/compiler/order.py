@@ -146,6 +146,7 @@ def _task(
     return ClusterTask(
         key=key,
         order=pack_order(order),
+        lane=first.lane,
         needs=needs,
         priority=first.priority,
         resources=first.resources,

@@ -138,6 +138,15 @@ class Flights:
         """What a segment computes."""
         return self._segments.get(segment, ())
 
+    def count(self, node: str) -> int:
+        """How many elements of a node fly."""
+        return sum(
+            chunk.stop - chunk.start
+            for (name, _), chunks in self._chunks.items()
+            if name == node
+            for chunk in chunks
+        )
+
     def chunks(self, node: str, prefix: Element) -> tuple[Chunk, ...]:
         """What flies of a node below a prefix, in order."""
         return tuple(self._chunks.get((node, prefix), ()))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, Run, Span
 
@@ -27,6 +28,7 @@ __all__ = [
     "Plan",
     "Recorded",
     "Refused",
+    "Reused",
     "ResumeRequested",
     "Retried",
     "SegmentClosed",
@@ -87,6 +89,17 @@ class Began:
     element: Element
     reason: str
     due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """An element need not run: an earlier execution left what it would compute."""
+
+    node: str
+    element: Element
+    outputs: Mapping[str, Any]
+    sizes: Mapping[str, int] | None
+    execution_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +175,7 @@ type Event = (
     | SegmentLost
     | Began
     | Refused
+    | Reused
     | TimerDue
     | ChildEnded
     | CancelRequested

@@ -164,6 +164,7 @@ class Run:
     due_at: datetime | None = None
     error: Mapping[str, Any] | None = None
     reason: str = ""
+    reused_from: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from wfplatform.core.event import (
     Plan,
     Recorded,
     Refused,
+    Reused,
     ResumeRequested,
     Retried,
     SegmentClosed,
@@ -107,6 +108,8 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
             draft.lose(event)
         case Began():
             draft.begin(event)
+        case Reused():
+            draft.reuse(event)
         case Refused(node, element, error):
             draft.failed(Outcome(node, element, 1, OutcomeKind.FAILED, error=error), None)
         case TimerDue():
@@ -274,6 +277,17 @@ class _Draft:
         )
         self.put(name, element, run, outcome)
         self.effects.append(SetTimer(name, element, due_at))
+
+    def reuse(self, event: Reused) -> None:
+        known = self.view(event.node).run(event.element)
+        if known is not None and known.state.final:
+            return
+        attempt = known.attempt if known else 0
+        run = Run(NodeState.COMPLETED, attempt, sizes=event.sizes, reused_from=event.execution_id)
+        outcome = Outcome(event.node, event.element, attempt, OutcomeKind.COMPLETED, outputs=event.outputs)
+        self.put(event.node, event.element, run, outcome)
+        self.completed(event.node, event.element, run)
+        self.needs_plan = True
 
     def begin(self, event: Began) -> None:
         known = self.view(event.node).run(event.element)

@@ -44,6 +44,15 @@ def _check(condition: bool, code: str, message: str) -> None:
         raise DefinitionError(code, message)
 
 
+def _names_of(option: str, given: object) -> tuple[str, ...]:
+    """Names of exception classes; the classes themselves, which people write, are taken as well."""
+    several = given if isinstance(given, (tuple, list)) else (given,)
+    names = tuple(f"{one.__module__}.{one.__qualname__}" if isinstance(one, type) else one for one in several)
+    fits = all(isinstance(name, str) and name for name in names)
+    _check(fits, "retry_on", f"Retry.{option} must be a tuple of names of exception classes, got {given!r}.")
+    return names
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
     """How often and when to try again.
@@ -71,6 +80,8 @@ class Retry:
         _check(self.delay_s >= 0, "retry_delay", f"Retry.delay_s must not be negative, got {self.delay_s}.")
         _check(self.backoff >= 1, "retry_backoff", f"Retry.backoff must be at least 1, got {self.backoff}.")
         _check(0 <= self.jitter <= 1, "retry_jitter", f"Retry.jitter must be between 0 and 1, got {self.jitter}.")
+        object.__setattr__(self, "on", _names_of("on", self.on))
+        object.__setattr__(self, "never_on", _names_of("never_on", self.never_on))
 
     def delay_before_s(self, attempt: int, chance: float) -> float:
         """Seconds to wait before try number `attempt` (2 or more); `chance` in [0, 1) decides the jitter."""

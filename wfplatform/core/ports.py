@@ -13,6 +13,8 @@ from wfplatform.core.execution import Element, ExecutionState, Outcome, Run
 from wfplatform.core.graph import Json
 
 __all__ = [
+    "CacheStore",
+    "CachedResult",
     "Claim",
     "Clock",
     "Command",
@@ -21,6 +23,7 @@ __all__ = [
     "EngineStore",
     "ExecutionChange",
     "Ids",
+    "NewCacheEntry",
     "NewCommand",
     "LeaseStore",
     "NewExecution",
@@ -164,6 +167,7 @@ class Commit:
             attempt, is kept as an attempt of its own beside the node's row.
         children: child executions to insert.
         commands: for the engines of other executions: that a child has ended.
+        cache: results that later executions may reuse.
         released: executions the engine gives up, to be claimed by any engine.
     """
 
@@ -174,6 +178,7 @@ class Commit:
     """(tenant, execution)"""
     commands: Sequence[NewCommand] = ()
     commands_done: Sequence[int] = ()
+    cache: Sequence[NewCacheEntry] = ()
     released: Sequence[UUID] = ()
     progress: Sequence[tuple[UUID, Outcome]] = ()
 
@@ -198,6 +203,28 @@ class NewCommand:
     kind: str
     payload: Mapping[str, Any] = field(default_factory=dict)
     created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCacheEntry:
+    """A result that later executions may reuse. `expires_s`: seconds from the commit on; None = never."""
+
+    tenant_id: UUID
+    key: str
+    execution_id: UUID
+    node: str
+    element: Element
+    outputs: Mapping[str, Any]
+    sizes: Mapping[str, int] | None = None
+    expires_s: float | None = None
+
+
+class CachedResult(NamedTuple):
+    """A result that may be reused."""
+
+    outputs: Mapping[str, Any]
+    sizes: Mapping[str, int] | None
+    execution_id: UUID
 
 
 class LeaseStore(Protocol):
@@ -256,16 +283,24 @@ class VersionStore(Protocol):
         """
         ...
 
-    def newest_version(self, tenant_id: UUID, name: str) -> StoredVersion:
-        """The newest published version of a workflow.
+    def find_version(self, tenant_id: UUID, name: str, digest: str | None = None) -> StoredVersion:
+        """A version of a workflow by its digest; without one, the current version.
 
         Raises:
-            NotFoundError: no workflow of this tenant has this name.
+            NotFoundError: no workflow of this tenant has this name, or it has no such version.
         """
         ...
 
     def code(self, tenant_id: UUID, digest: str) -> bytes:
         """The code that travels with a version."""
+        ...
+
+
+class CacheStore(Protocol):
+    """Results that may be reused."""
+
+    def cached(self, tenant_id: UUID, keys: Sequence[str]) -> Mapping[str, CachedResult]:
+        """Key -> the newest result under it that has not expired. What is not there is left out."""
         ...
 
 

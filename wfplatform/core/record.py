@@ -138,7 +138,8 @@ class LogRecord(NamedTuple):
     message: str
 
 
-class NodeSummary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class NodeSummary:
     """How many elements of a node are in a state, when the first began and the last ended."""
 
     node: str

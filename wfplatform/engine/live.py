@@ -9,7 +9,7 @@ from uuid import UUID
 
 from wfplatform.compiler.order import Loaded
 from wfplatform.compiler.segment import Flights
-from wfplatform.core.execution import Execution
+from wfplatform.core.execution import Element, Execution
 from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.ports import Claim, StoredVersion
 
@@ -23,11 +23,22 @@ class Version:
     stored: StoredVersion
     definition: Definition
     index: Mapping[str, int]
+    functions: Mapping[str, str | None]
+    """Function key -> digest of what it does, None where that cannot be told."""
 
     @property
     def graph(self) -> Graph:
         """Its graph."""
         return self.definition.graph
+
+    @property
+    def limited(self) -> bool:
+        """Whether any of its nodes has a concurrency limit."""
+        return any(node.policy.limit is not None for node in self.graph.nodes)
+
+    def function_digest(self, key: str) -> str | None:
+        """What a function does, as a digest."""
+        return self.functions.get(key)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,9 +46,9 @@ class Live:
     """One execution. Belongs to the engine's one thread.
 
     Args:
-        open_elements: segment -> how many of its elements have not ended.
         keys: segment -> Dask key while it flies.
-        working_since: since when it has work on the cluster, or None.
+        working_since_at: since when it has work on the cluster, or None.
+        cache_keys: elements that run now and whose results later executions may reuse -> under which key.
         told_at_s: when its counters were last written.
     """
 
@@ -46,16 +57,14 @@ class Live:
     execution: Execution
     loaded: Loaded
     flights: Flights = field(default_factory=Flights)
-    open_elements: dict[str, int] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     worked_s: float = 0.0
-    working_since: datetime | None = None
+    working_since_at: datetime | None = None
     ended: int = 0
     failed: int = 0
     total: int | None = None
-    needs_plan: bool = False
-    changed: bool = False
     waiting_for: str = ""
+    cache_keys: dict[tuple[str, Element], str] = field(default_factory=dict)
     told_at_s: float = 0.0
 
     @property
@@ -68,15 +77,35 @@ class Live:
         """The execution's graph."""
         return self.version.graph
 
+    @property
+    def limited(self) -> bool:
+        """Whether nodes of it wait for each other because of a concurrency limit."""
+        return self.version.limited
+
+    def free_limits(self) -> dict[str, int]:
+        """Name of each concurrency limit of the workflow -> how many more of its nodes may start."""
+        free: dict[str, int] = {}
+        if not self.limited:
+            return free
+        for node in self.graph.nodes:
+            if node.policy.limit is not None:
+                name, most = node.policy.limit
+                free[name] = min(free.get(name, most), most)
+        for name in free:
+            for node in self.graph.nodes:
+                if node.policy.limit is not None and node.policy.limit[0] == name:
+                    free[name] -= self.flights.count(node.id)
+        return free
+
     def worked(self, now: datetime) -> float:
         """Seconds it has had work on the cluster, up to now."""
-        since = self.working_since
+        since = self.working_since_at
         return self.worked_s + ((now - since).total_seconds() if since else 0.0)
 
     def note_work(self, now: datetime) -> None:
         """Start or stop the clock of work, after flights changed."""
-        if len(self.flights) and self.working_since is None:
-            self.working_since = now
-        elif not len(self.flights) and self.working_since is not None:
+        if len(self.flights) and self.working_since_at is None:
+            self.working_since_at = now
+        elif not len(self.flights) and self.working_since_at is not None:
             self.worked_s = self.worked(now)
-            self.working_since = None
+            self.working_since_at = None

@@ -95,6 +95,45 @@ class EngineInputs:
                 return dict(outputs[binding.port])
         return plain_output(self.read(node, port, element))
 
+    def digest(self, node: str, port: str, element: Element) -> str:
+        """SHA-256 over what an input is: digests of outputs, and the JSON of everything else."""
+        found = self._graph.by_id[node]
+        levels = found.over.get(port, 0)
+        described = self._describe(found.inputs[port], element, levels)
+        return sha256(json.dumps(described, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def _describe(self, binding: Binding, element: Element, levels: int) -> Any:
+        match binding:
+            case Constant(digest):
+                return ["constant", digest, list(element[:levels])]
+            case OutputRef(node, port, path):
+                rank = self._graph.by_id[node].rank
+                steps = [[step.key, step.attribute] for step in path]
+                return [
+                    "output",
+                    self._output_digests(node, port, element[: min(rank, levels)]),
+                    steps,
+                    list(element[rank:levels]),
+                ]
+            case ListOf(items, kind):
+                return [kind, [self._describe(item, element, 0) for item in items], list(element[:levels])]
+            case DictOf(pairs):
+                named = {key: self._describe(item, element, 0) for key, item in pairs}
+                return ["dict", named, list(element[:levels])]
+            case _:
+                return ["plain", self._value(binding, element, levels, "")]
+
+    def _output_digests(self, node: str, port: str, prefix: Element) -> Any:
+        rank = self._graph.by_id[node].rank
+        size = self._sizes.get(node, {}).get(prefix) if len(prefix) < rank else None
+        if size is not None:
+            return [self._output_digests(node, port, (*prefix, index)) for index in range(size)]
+        outputs = self._outputs.get((node, prefix))
+        if not outputs:
+            return None
+        output = outputs[port]
+        return [output["codec"], output.get("kind"), output["digest"], output.get("path")]
+
     def gathered(self, binding: Binding) -> dict[str, Any]:
         """A binding as one output: plain data, an output as it is, or a tree of such."""
         match binding:

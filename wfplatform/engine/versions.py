@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
+from wfplatform.authoring.code import Code
 from wfplatform.authoring.document import from_document
 from wfplatform.compiler.payload import pack_version
 from wfplatform.core.graph import Json
@@ -40,20 +41,21 @@ class Versions:
         return found
 
     def named(self, tenant_id: UUID, name: str, digest: Json = None) -> Version:
-        """The version of a workflow with this digest, or its newest.
+        """The version of a workflow with this digest, or its current one.
 
         Raises:
             NotFoundError: there is none.
         """
-        del digest  # a child is looked up by name: its newest published version
-        stored = self._store.newest_version(tenant_id, name)
+        stored = self._store.find_version(tenant_id, name, str(digest) if digest else None)
         return self._loaded.get(stored.id) or self._load(stored)
 
     def _load(self, stored: StoredVersion) -> Version:
         definition = from_document(dict(stored.document))
-        self._publish(stored.digest, pack_version(stored.document, self._store.code(stored.tenant_id, stored.code_digest)))
+        code = self._store.code(stored.tenant_id, stored.code_digest)
+        self._publish(stored.digest, pack_version(stored.document, code))
         version = Version(
             stored=stored,
+            functions={key: entry.digest for key, entry in Code.from_bytes(code).functions.items()},
             definition=definition,
             index={node.id: number for number, node in enumerate(definition.graph.nodes)},
         )

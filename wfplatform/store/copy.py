@@ -23,7 +23,7 @@ type Owned = Mapping[UUID, tuple[int, str]]
 
 NODE_COLUMNS: Final = (
     "execution_id, tenant_id, epoch, node_id, element, state, attempt, tries, lost, upstream, alone, verdict, sizes,"
-    " due_at, error, reason, worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes, input_digest, outputs"
+    " due_at, error, reason, reused_from, worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes, input_digest, outputs"
 )
 LINE_COLUMNS: Final = "execution_id, tenant_id, at, node_id, element, attempt, line, level, logger, message"
 
@@ -78,16 +78,17 @@ def node_text(records: Iterable[NodeRecord], owned: Owned, artifacts: list[Artif
     text, instant = words.text, words.instant
     lines: list[str] = []
     known: UUID | None = None
+    known_epoch = -1
     head = ""
     for execution_id, epoch, (node, element, run, outcome, _) in records:
         if len(lines) >= _ROWS_AT_A_TIME:
             yield "".join(lines)
             lines.clear()
-        if execution_id is not known:
+        if execution_id is not known or epoch != known_epoch:
             owner = owned.get(execution_id)
             if owner is None or owner[0] != epoch:
                 continue
-            known, head = execution_id, f"{execution_id}\t{owner[1]}\t{epoch}"
+            known, known_epoch, head = execution_id, epoch, f"{execution_id}\t{owner[1]}\t{epoch}"
         place = "{}" if not element else element_text(element)
         if (
             run.tries
@@ -98,15 +99,17 @@ def node_text(records: Iterable[NodeRecord], owned: Owned, artifacts: list[Artif
             or run.reason
             or run.upstream
             or run.alone
+            or run.reused_from
         ):
             sizes, error = clean_json(run.sizes), clean_json(run.error)
             standing = (
                 f"{run.attempt}\t{run.tries}\t{run.lost}\t{'t' if run.upstream else 'f'}\t{'t' if run.alone else 'f'}"
                 f"\t{_verdict(run.verdict)}\t{_NULL if sizes is None else escaped(sizes)}\t{_due(run.due_at)}"
                 f"\t{_NULL if error is None else escaped(error)}\t{text(run.reason)}"
+                f"\t{_NULL if run.reused_from is None else run.reused_from}"
             )
         else:
-            standing = f"{run.attempt}\t0\t0\tf\tf\t{_verdict(run.verdict)}\t\\N\t\\N\t\\N\t"
+            standing = f"{run.attempt}\t0\t0\tf\tf\t{_verdict(run.verdict)}\t\\N\t\\N\t\\N\t\t\\N"
         if outcome is None:
             lines.append(
                 f"{head}\t{text(node)}\t{place}\t{run.state}\t{standing}\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n"

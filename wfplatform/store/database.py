@@ -66,13 +66,15 @@ def connection_arguments(dsn: str, *, application: str = "wfplatform") -> dict[s
         plain = f"{scheme.removesuffix('+psycopg')}://{rest}"
     try:
         found: dict[str, Any] = {key: value for key, value in conninfo_to_dict(plain).items() if value is not None}
-    except psycopg.ProgrammingError as error:
+    except psycopg.ProgrammingError:
+        # Neither the DSN nor the driver's words about it are shown: both may hold the password.
+        got = f"one that begins with {scheme}://" if separator else "text without ://"
         raise SettingsError(
             "bad_dsn",
-            # The DSN itself may hold a password and stays out of messages.
-            f"The database URL cannot be read: {' '.join(str(error).split())}",
-            "Write it as postgresql://user:password@host:5432/database.",
-        ) from error
+            f"The database URL cannot be read: expected one that begins with postgresql://, got {got}"
+            " or with parts that libpq does not know.",
+            "Write it as postgresql://user:password@host:5432/database; encode special characters of the password.",
+        ) from None
     hosts = f"{found.get('host') or ''},{found.get('hostaddr') or ''}".split(",")
     if any(host and not host.startswith(("/", "@")) for host in hosts):
         found = {**_KEEPALIVES, **found}
@@ -120,6 +122,8 @@ class Database:
         application: shown in pg_stat_activity.
         pool_size: connections kept open; as many again are made when needed.
         settings: server settings for each connection, by name.
+        pre_ping: whether each use begins with a question to the server, so that a connection that died while it was
+            idle is replaced unnoticed.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class Database:
         application: str = "wfplatform",
         pool_size: int = 5,
         settings: Mapping[str, str] | None = None,
+        pre_ping: bool = True,
     ) -> None:
         self.dsn: Final = dsn
         self.engine: Final[Engine] = create_engine(
@@ -139,6 +144,7 @@ class Database:
             max_overflow=pool_size,
             pool_timeout=10,
             pool_use_lifo=True,
+            pool_pre_ping=pre_ping,
         )
 
     @contextmanager
@@ -183,9 +189,9 @@ class Database:
             pooled.close()
 
     def forget(self) -> None:
-        """Closes idle connections: after a restart of the server they are all dead."""
+        """Closes idle connections: when one is dead, the server has restarted, and they all are."""
         self.engine.dispose()
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Closes idle connections; those in use are closed when they come back."""
         self.engine.dispose()

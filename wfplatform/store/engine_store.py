@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import socket
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -21,15 +22,16 @@ from psycopg.rows import dict_row
 
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Json
-from wfplatform.core.ports import Claim, Command, Commit, StoredRun, StoredVersion
-from wfplatform.errors import NotFoundError
+from wfplatform.core.ports import CachedResult, Claim, Command, Commit, StoredRun, StoredVersion
+from wfplatform.errors import NotFoundError, WfError
 from wfplatform.store import statement
 from wfplatform.store.copy import LINE_COLUMNS, NODE_COLUMNS, Owned, line_text, node_text
 from wfplatform.store.database import Database, Role
 from wfplatform.store.failure import explained, is_passing
-from wfplatform.store.row import Artifact, Folded, child_rows, command_rows, execution_rows, fold, node_row
+from wfplatform.store.partition import create_partitions
+from wfplatform.store.row import Artifact, Folded, fold
 from wfplatform.store.stored_run import read_outputs, stored_run
-from wfplatform.store.text import clean, cut
+from wfplatform.store.transaction import Statement, commit_statements, copy_rows
 
 __all__ = ["PostgresEngineStore"]
 
@@ -39,10 +41,12 @@ COPY_FROM_ROWS: Final = 64
 """From this many new rows on COPY is quicker than one statement with JSON, though it takes two round trips more."""
 
 _TRIES: Final = 5
+_PARTITIONS_EVERY_S: Final = 6 * 3600.0
+_PARTITIONS_RETRY_S: Final = 60.0
 _SETTINGS: Final = {
     # An engine that is stopped in the middle of a transaction must not hold its lease's lock for ever.
     "idle_in_transaction_session_timeout": "8s",
-    "statement_timeout": "60s",
+    "statement_timeout": "20s",
     "jit": "off",
 }
 _VERSION: Final = """
@@ -50,7 +54,6 @@ select v.id, v.tenant_id, v.workflow_id, w.name, v.number, v.digest, v.document,
 from workflow_version v join workflow w on w.id = v.workflow_id where """
 
 type Connection = psycopg.Connection[tuple[Any, ...]]
-type Statements = list[tuple[str, Mapping[str, Any]]]
 
 
 class PostgresEngineStore:
@@ -63,9 +66,18 @@ class PostgresEngineStore:
 
     def __init__(self, dsn: str, *, pool_size: int = 3) -> None:
         self.database: Final = Database(
-            dsn, role=Role.ENGINE, application="wfplatform-engine", pool_size=pool_size, settings=_SETTINGS
+            dsn,
+            role=Role.ENGINE,
+            application="wfplatform-engine",
+            pool_size=pool_size,
+            settings=_SETTINGS,
+            pre_ping=False,
         )
         self._may_copy: bool | None = None
+        # What each engine knows that it owns, and whose last claim ended without an answer.
+        self._handed_out: defaultdict[UUID, set[UUID]] = defaultdict(set)
+        self._unanswered: set[UUID] = set()
+        self._partitions_due_at_s = 0.0
 
     def close(self) -> None:
         """Closes its connections."""
@@ -121,6 +133,8 @@ class PostgresEngineStore:
         """Give up the lease and all executions at once."""
 
         def work(connection: Connection) -> None:
+            # Waits for a commit of another thread; the update alone would not.
+            connection.execute("select from engine where id = %s for update", (engine_id,))
             connection.execute("update engine set fenced_at = clock_timestamp() where id = %s", (engine_id,))
             connection.execute(
                 "update execution set engine_id = null, updated_at = now() where engine_id = %s", (engine_id,)
@@ -144,8 +158,14 @@ class PostgresEngineStore:
         """
 
         def work(connection: Connection) -> list[Claim]:
+            # If the answer to this one is lost, what it claimed is owned by an engine that does not know it.
+            lost = engine_id in self._unanswered
+            self._unanswered.add(engine_id)
             with connection.pipeline(), connection.cursor(row_factory=dict_row) as cursor:
                 connection.execute(statement.FENCE, {"engine": engine_id})
+                if lost:
+                    known = list(self._handed_out[engine_id])
+                    connection.execute(statement.RELEASED_UNKNOWN, {"engine": engine_id, "known": known})
                 cursor.execute(statement.CLAIM, {"engine": engine_id, "limit": limit})
                 rows = cursor.fetchall()
             runs: defaultdict[UUID, list[StoredRun]] = defaultdict(list)
@@ -157,6 +177,8 @@ class PostgresEngineStore:
             return [_claim(row, runs.get(row["id"], [])) for row in rows]
 
         claims = self._retried(work)
+        self._handed_out[engine_id].update(claim.id for claim in claims)
+        self._unanswered.discard(engine_id)
         return sorted(claims, key=lambda claim: (-claim.priority, claim.id))
 
     def version(self, version_id: UUID) -> StoredVersion:
@@ -167,14 +189,24 @@ class PostgresEngineStore:
         """
         return self._version("v.id = %s", (version_id,), f"No workflow version has the id {version_id}.")
 
-    def newest_version(self, tenant_id: UUID, name: str) -> StoredVersion:
-        """The version of a workflow that was published last.
+    def find_version(self, tenant_id: UUID, name: str, digest: str | None = None) -> StoredVersion:
+        """A version of a workflow by its digest; without one, the version that was published last.
 
         Raises:
-            NotFoundError: no workflow of this tenant has that name.
+            NotFoundError: no workflow of that tenant has that name, or it has no such version.
         """
-        where = "w.tenant_id = %s and w.name = %s and v.id = w.current_version_id"
-        return self._version(where, (tenant_id, name), f"No workflow named {name!r} was published.")
+        where = "w.tenant_id = %s and w.name = %s and "
+        if digest is not None:
+            missing = f"No version of {name!r} with the digest {digest[:12]} was published."
+            return self._version(where + "v.digest = %s", (tenant_id, name, digest), missing)
+        missing = f"No workflow named {name!r} was published."
+        return self._version(where + "v.id = w.current_version_id", (tenant_id, name), missing)
+
+    def cached(self, tenant_id: UUID, keys: Sequence[str]) -> Mapping[str, CachedResult]:
+        """Key -> the result under it that has not expired; what is not there is left out."""
+        values = {"tenant": tenant_id, "keys": list(keys)}
+        rows = self._retried(lambda connection: connection.execute(statement.CACHED, values).fetchall())
+        return {row[0]: CachedResult(row[1], row[2], row[3]) for row in rows}
 
     def code(self, tenant_id: UUID, digest: str) -> bytes:
         """The code that travels with a version.
@@ -220,6 +252,26 @@ class PostgresEngineStore:
         if rows:
             self._retried(lambda connection: connection.execute(statement.LEARN, {"rows": json.dumps(rows)}))
 
+    # -- housekeeping
+
+    def look_after(self) -> None:
+        """Makes partitions ahead, at most every few hours; call it as often as you like.
+
+        What fails (a lock that is not given in time) is logged and tried again in a minute.
+        """
+        now_s = time.monotonic()
+        if now_s < self._partitions_due_at_s:
+            return
+        self._partitions_due_at_s = now_s + _PARTITIONS_RETRY_S
+        try:
+            made = self._retried(create_partitions)
+        except WfError as error:
+            logger.warning("partitions not made", extra={"reason": error.message})
+            return
+        self._partitions_due_at_s = now_s + _PARTITIONS_EVERY_S
+        if made:
+            logger.info("partitions made", extra={"count": made})
+
     # -- the group commit
 
     def commit(self, commit: Commit) -> None:
@@ -231,13 +283,13 @@ class PostgresEngineStore:
             ConflictError: code `fenced`, when the engine's lease was taken over; nothing was written.
             UnreachableError: the database does not answer; whether the commit happened is unknown.
         """
-        folded = fold(commit)
+        folded, left = fold(commit), _TRIES
         with explained():
-            for _ in range(_TRIES):
+            while True:
                 try:
                     with self.database.driver() as connection:
                         self._write(connection, commit, folded)
-                    return
+                    break
                 except errors.UniqueViolation:
                     # Something fresh was stored before: by a commit whose answer was lost, or by an earlier
                     # round of a retried node.
@@ -245,12 +297,13 @@ class PostgresEngineStore:
                         raise
                     folded = fold(commit, trusted=False)
                 except psycopg.OperationalError as error:
-                    if not is_passing(error):
+                    left -= 1
+                    if not is_passing(error) or left == 0:
                         self.database.forget()
                         raise
                     logger.info("commit tried again", extra={"reason": type(error).__name__})
-            with self.database.driver() as connection:
-                self._write(connection, commit, fold(commit, trusted=False))
+        ended = (change.id for change in commit.executions if change.state.final)
+        self._handed_out[commit.engine_id].difference_update(commit.released, ended)
 
     def _write(self, connection: Connection, commit: Commit, folded: Folded) -> None:
         if self._may_copy is None:
@@ -268,16 +321,16 @@ class PostgresEngineStore:
                 found = connection.execute(statement.OWNED, {**engine, "ids": ids})
                 owned: Owned = {row[0]: (row[1], row[2]) for row in found}
             if fresh:
-                _copy(connection, "node_execution", NODE_COLUMNS, node_text(fresh, owned, artifacts))
+                copy_rows(connection, "node_execution", NODE_COLUMNS, node_text(fresh, owned, artifacts))
             if lines:
-                _copy(connection, "node_log", LINE_COLUMNS, line_text(lines, owned))
+                copy_rows(connection, "node_log", LINE_COLUMNS, line_text(lines, owned))
             fresh, lines = [], []
-            first: Statements = []
+            first: list[Statement] = []
         else:
             first = [(statement.FENCE, engine)]
         rest = Folded(fresh, folded.written, folded.standing, folded.reset, folded.attempts, lines)
         with connection.pipeline():
-            for query, values in [*first, *_statements(commit, rest, artifacts)]:
+            for query, values in [*first, *commit_statements(commit, rest, artifacts)]:
                 connection.execute(query, values)
             connection.commit()
 
@@ -304,71 +357,6 @@ class PostgresEngineStore:
                         raise
                     self.database.forget()
             raise AssertionError("unreachable")
-
-
-def _copy(connection: Connection, table: str, columns: str, texts: Iterable[str]) -> None:
-    with connection.cursor() as cursor, cursor.copy(f"copy {table} ({columns}) from stdin") as copy:
-        for text in texts:
-            copy.write(text)
-
-
-def _statements(commit: Commit, folded: Folded, artifacts: list[Artifact]) -> Statements:
-    engine = commit.engine_id
-    found: Statements = []
-
-    def add(query: str, rows: list[Any]) -> None:
-        if rows:
-            found.append((query, {"rows": json.dumps(rows), "engine": engine}))
-
-    add(statement.ATTEMPTS, folded.attempts)
-    add(statement.RESET, [node_row(record, artifacts) for record in folded.reset])
-    add(statement.NODES_WRITTEN, [node_row(record, artifacts) for record in (*folded.fresh, *folded.written)])
-    add(statement.NODES_STANDING, [node_row(record, artifacts) for record in folded.standing])
-    add(statement.LINES, [_line(*line) for line in folded.lines])
-    add(
-        statement.PROGRESS,
-        [
-            {
-                "execution_id": str(execution_id),
-                "node_id": outcome.node,
-                "element": outcome.element,
-                "attempt": outcome.attempt,
-                "progress": outcome.progress[0],
-                "message": cut(outcome.progress[1]),
-            }
-            for execution_id, outcome in {(i, o.node, o.element): (i, o) for i, o in commit.progress}.values()
-            if outcome.progress is not None
-        ],
-    )
-    if artifacts:
-        columns = {"executions": 0, "digests": 1, "codecs": 2, "sizes": 3, "locations": 4, "bodies": 5}
-        unique = list({artifact[:3]: artifact for artifact in artifacts}.values())
-        lists = {name: [artifact[index] for artifact in unique] for name, index in columns.items()}
-        found.append((statement.ARTIFACTS, {**lists, "engine": engine}))
-    add(statement.CHILDREN, child_rows(commit.children))
-    add(statement.COMMANDS_NEW, command_rows(commit.commands))
-    if commit.commands_done:
-        found.append((statement.COMMANDS_DONE, {"ids": list(commit.commands_done)}))
-    add(statement.EXECUTIONS, execution_rows(commit.executions))
-    if commit.released:
-        found.append((statement.RELEASED, {"ids": list(commit.released), "engine": engine}))
-    return found
-
-
-def _line(execution_id: UUID, epoch: int | None, outcome: Any, number: int) -> dict[str, Any]:
-    at, level, logger_name, message = outcome.logs[number]
-    return {
-        "execution_id": str(execution_id),
-        "epoch": epoch,
-        "at": at,
-        "node_id": outcome.node,
-        "element": outcome.element,
-        "attempt": outcome.attempt,
-        "line": number,
-        "level": min(level, 32_767),
-        "logger": clean(logger_name),
-        "message": cut(message),
-    }
 
 
 def _claim(row: dict[str, Any], runs: Sequence[StoredRun]) -> Claim:

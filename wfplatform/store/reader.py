@@ -241,7 +241,7 @@ class Reader:
         if node is not None:
             query = query.where(_NODE.node_id == node)
         if after is not None:
-            last_node, element = read_key(after, 2)
+            last_node, element = read_key(after, str, list)
             query = query.where(tuple_(_NODE.node_id, _NODE.element) > tuple_(literal(last_node), indices(element)))
         rows, _ = self._page(tenant_id, query, limit, None)
         items = [node_record(row) for row in rows[:limit]]
@@ -299,8 +299,8 @@ class Reader:
             query = query.where(_LOG.level >= least_level)
         key = (_LOG.at, _LOG.node_id, _LOG.element, _LOG.attempt, _LOG.line)
         if after is not None:
-            at, last_node, element, attempt, line = read_key(after, 5)
-            instant = read_cursor(str(at), datetime.fromisoformat)
+            at, last_node, element, attempt, line = read_key(after, str, str, list, int, int)
+            instant = read_cursor(at, datetime.fromisoformat)
             bound = (literal(instant), literal(last_node), indices(element), literal(attempt), literal(line))
             query = query.where(tuple_(*key) > tuple_(*bound))
         rows = self._rows(tenant_id, query.order_by(*key).limit(bounded(limit)))

@@ -62,16 +62,16 @@ def read_cursor[Result](text: str, read: Callable[[str], Result]) -> Result:
         raise UserError("bad_cursor", said, "Begin without it.") from error
 
 
-def read_key(text: str, count: int) -> list[Any]:
+def read_key(text: str, *kinds: type) -> list[Any]:
     """The parts of a cursor that is a key of several columns.
 
     Raises:
-        UserError: it has not that many.
+        UserError: it has not one part of each of these kinds.
     """
 
     def read(text: str) -> list[Any]:
         found = json.loads(text)
-        if not isinstance(found, list) or len(found) != count:
+        if not isinstance(found, list) or [type(part) for part in found] != list(kinds):
             raise ValueError(text)
         return found
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, NodeState, Outcome, OutcomeKind, Run
-from wfplatform.core.ports import Commit, ExecutionChange, NewCommand, NewExecution, NodeRecord
+from wfplatform.core.ports import Commit, ExecutionChange, NewCacheEntry, NewCommand, NewExecution, NodeRecord
 from wfplatform.store.text import clean, clean_json, cut, exact_json
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Artifact",
     "Folded",
     "Line",
+    "cache_rows",
     "child_rows",
     "command_rows",
     "execution_rows",
@@ -204,6 +205,8 @@ def node_row(record: NodeRecord, artifacts: list[Artifact]) -> dict[str, Any]:
         row["due_at"] = run.due_at.isoformat()
     if run.error is not None:
         row["error"] = clean_json(run.error)
+    if run.reused_from is not None:
+        row["reused_from"] = str(run.reused_from)
     if outcome is not None:
         row["worker"] = clean(outcome.worker)
         row["segment"] = clean(outcome.segment)
@@ -267,6 +270,24 @@ def child_rows(children: Sequence[tuple[UUID, NewExecution]]) -> list[dict[str, 
             }
         )
     return rows
+
+
+def cache_rows(entries: Iterable[NewCacheEntry], artifacts: list[Artifact]) -> list[dict[str, Any]]:
+    """Cache entries; the last one of each key wins."""
+    latest = {(entry.tenant_id, entry.key): entry for entry in entries}
+    return [
+        {
+            "tenant_id": str(entry.tenant_id),
+            "key": entry.key,
+            "execution_id": str(entry.execution_id),
+            "node_id": entry.node,
+            "element": entry.element,
+            "outputs": outputs_text(entry.execution_id, entry.outputs, artifacts),
+            "sizes": clean_json(entry.sizes),
+            "expires_s": entry.expires_s,
+        }
+        for entry in latest.values()
+    ]
 
 
 def command_rows(commands: Iterable[NewCommand]) -> list[dict[str, Any]]:

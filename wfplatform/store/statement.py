@@ -11,9 +11,29 @@ from typing import Final
 from wfplatform.store.stored_run import RUN_COLUMNS
 
 __all__ = [
-    "ARTIFACTS", "ATTEMPTS", "CHILDREN", "CLAIM", "COMMANDS", "COMMANDS_DONE", "COMMANDS_NEW",
-    "EXECUTIONS", "FENCE", "LEARN", "LINES", "NODES_STANDING", "NODES_WRITTEN", "OWNED", "PROGRESS",
-    "RELEASED", "RESET", "RUNS", "TAKE_OVER", "TIDY",
+    "ARTIFACTS",
+    "ATTEMPTS",
+    "CACHED",
+    "CACHE_NEW",
+    "CHILDREN",
+    "CLAIM",
+    "COMMANDS",
+    "COMMANDS_DONE",
+    "COMMANDS_NEW",
+    "EXECUTIONS",
+    "FENCE",
+    "LEARN",
+    "LINES",
+    "NODES_STANDING",
+    "NODES_WRITTEN",
+    "OWNED",
+    "PROGRESS",
+    "RELEASED",
+    "RELEASED_UNKNOWN",
+    "RESET",
+    "RUNS",
+    "TAKE_OVER",
+    "TIDY",
 ]  # fmt: skip
 
 FENCE: Final = "select wf_fence(%(engine)s)"
@@ -22,7 +42,7 @@ OWNED: Final = "select id, epoch, tenant_id::text from execution where id = any(
 
 _OWNER: Final = "join execution e on e.id = u.execution_id and e.epoch = u.epoch and e.engine_id = %(engine)s"
 
-_RUN: Final = "state, attempt, tries, lost, epoch, error, sizes, verdict, due_at, reason, upstream, alone"
+_RUN: Final = "state, attempt, tries, lost, epoch, error, sizes, verdict, due_at, reason, upstream, alone, reused_from"
 _TOLD: Final = (
     "worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes, input_digest, outputs, progress,"
     " progress_message"
@@ -37,10 +57,11 @@ _NODES: Final = f"""
 insert into node_execution as n (execution_id, node_id, element, tenant_id, {_RUN}, {_TOLD})
 select u.execution_id, u.node_id, u.element, e.tenant_id,
     u.state, u.attempt, u.tries, u.lost, u.epoch, u.error::jsonb, u.sizes::jsonb, u.verdict, u.due_at,
-    u.reason, u.upstream, u.alone, u.worker, u.segment, to_timestamp(u.started_at),
+    u.reason, u.upstream, u.alone, u.reused_from, u.worker, u.segment, to_timestamp(u.started_at),
     to_timestamp(u.finished_at), u.cpu_s, u.peak_memory_bytes, u.input_digest, u.outputs::json, u.progress, u.progress_message
 from json_to_recordset(%(rows)s::json) as u(
-    execution_id uuid, epoch int, node_id text, element int[], state text, attempt int, tries int, lost int, error text,
+    execution_id uuid, epoch int, node_id text, element int[], state text, attempt int, tries int, lost int, reused_from uuid,
+    error text,
     sizes text, verdict bool, due_at timestamptz, reason text, upstream bool, alone bool, worker text, segment text,
     started_at float8, finished_at float8, cpu_s float8, peak_memory_bytes bigint, input_digest text, outputs text,
     progress real, progress_message text)
@@ -136,6 +157,9 @@ from json_to_recordset(%(rows)s::json) as u(
     timeout_s float8, parent_id uuid, parent_node text, parent_element int[], depth int)
 on conflict (id) do nothing"""
 
+RELEASED_UNKNOWN: Final = """
+update execution set engine_id = null, updated_at = now() where engine_id = %(engine)s and id <> all(%(known)s)"""
+
 RELEASED: Final = """
 update execution set engine_id = null, updated_at = now() where id = any(%(ids)s) and engine_id = %(engine)s"""
 
@@ -147,6 +171,21 @@ from json_to_recordset(%(rows)s::json) as u(tenant_id uuid, execution_id uuid, k
 where exists (select from execution e where e.id = u.execution_id and e.state in ('pending', 'running', 'waiting'))
   and not exists (select from command c where c.done_at is null and c.execution_id = u.execution_id and c.kind = u.kind
                   and c.payload::text = u.payload)"""
+
+CACHE_NEW: Final = """
+insert into cache_entry as c (tenant_id, key, execution_id, node_id, element, outputs, sizes, expires_at)
+select u.tenant_id, u.key, u.execution_id, u.node_id, u.element, u.outputs::json, u.sizes::jsonb,
+    now() + make_interval(secs => u.expires_s)
+from json_to_recordset(%(rows)s::json) as u(
+    tenant_id uuid, key text, execution_id uuid, node_id text, element int[], outputs text, sizes text, expires_s float8)
+join execution e on e.id = u.execution_id and e.engine_id = %(engine)s
+on conflict (tenant_id, key) do update set execution_id = excluded.execution_id, node_id = excluded.node_id,
+    element = excluded.element, outputs = excluded.outputs, sizes = excluded.sizes, created_at = now(),
+    expires_at = excluded.expires_at"""
+
+CACHED: Final = """
+select key, outputs, sizes, execution_id from cache_entry
+where tenant_id = %(tenant)s and key = any(%(keys)s) and (expires_at is null or expires_at > now())"""
 
 COMMANDS_DONE: Final = """
 with done as (

@@ -37,6 +37,7 @@ from sqlmodel import Field, SQLModel
 __all__ = [
     "ArtifactRow",
     "AttemptRow",
+    "CacheEntryRow",
     "CodeRow",
     "CommandRow",
     "EngineRow",
@@ -172,7 +173,7 @@ class ExecutionRow(Row, table=True):
     workflow_name: str = Field(sa_type=Text)
     state: str = _of(Text, null=False, default="'pending'")
     priority: int = _of(Integer, null=False, default="0")
-    parameters: dict[str, Any] = _of(JSON, null=False, default="'{}'")
+    parameters: dict[str, Any] = _of(JSON, null=False)
     tags: list[str] = _of(ARRAY(Text), null=False, default="'{}'")
     created_at: datetime = _now()
     created_by: str = _of(Text, null=False, default="''")
@@ -287,6 +288,25 @@ class ArtifactRow(Row, table=True):
     created_at: datetime = _now()
 
 
+class CacheEntryRow(Row, table=True):
+    """A result that later executions may reuse; `outputs` as in node_execution."""
+
+    __tablename__ = "cache_entry"
+    __table_args__ = (
+        Index("cache_entry_expires_at_idx", "expires_at", postgresql_where=text("expires_at is not null")),
+    )
+
+    tenant_id: UUID = Field(primary_key=True, foreign_key="tenant.id")
+    key: str = Field(primary_key=True, sa_type=Text)
+    execution_id: UUID
+    node_id: str = Field(sa_type=Text)
+    element: list[int] = _of(ARRAY(Integer), null=False, default="'{}'")
+    outputs: dict[str, Any] = _of(JSON, null=False)
+    sizes: dict[str, int] | None = _of(JSONB)
+    created_at: datetime = _now()
+    expires_at: datetime | None = _at()
+
+
 class EngineRow(Row, table=True):
     """An engine and its lease."""
 
@@ -311,7 +331,7 @@ class CommandRow(Row, table=True):
     tenant_id: UUID = Field(foreign_key="tenant.id")
     execution_id: UUID
     kind: str = Field(sa_type=Text)
-    payload: dict[str, Any] = _of(JSON, null=False, default="'{}'")
+    payload: dict[str, Any] = _of(JSON, null=False)
     created_by: str = _of(Text, null=False, default="''")
     created_at: datetime = _now()
     done_at: datetime | None = _at()

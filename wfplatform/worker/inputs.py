@@ -100,9 +100,9 @@ class Inputs:
         """Port -> value, or that the element is absent."""
         values = scope.values
         for source, shared, verdict in self._gates:
-            said: Any = values.get((source, element[:shared]), _GONE)
-            if said is _GONE:
-                return _GONE
+            said = values.get((source, element[:shared]), _GONE)
+            if said is Absent.GONE:
+                return Absent.GONE
             if said is _SKIPPED or bool(said) is not verdict:
                 return _SKIPPED
         if self._after and any(_gather_state(scope, source, (), rank) is _GONE for source, rank in self._after):

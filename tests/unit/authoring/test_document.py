@@ -63,8 +63,8 @@ RETRIES = st.builds(
     backoff=st.floats(1, 9),
     jitter=st.floats(0, 1),
     max_delay_s=SECONDS,
-    on=st.lists(TEXT, max_size=2).map(tuple),
-    never_on=st.lists(TEXT, max_size=2).map(tuple),
+    on=st.lists(TEXT.filter(bool), max_size=2).map(tuple),
+    never_on=st.lists(TEXT.filter(bool), max_size=2).map(tuple),
 )
 CACHES = st.builds(Cache, expires_s=st.none() | SECONDS, salt=TEXT, ignore=st.lists(TEXT, max_size=2).map(tuple))
 POLICIES = st.builds(

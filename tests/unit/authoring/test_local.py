@@ -116,6 +116,8 @@ def test_retries_until_it_succeeds_or_tries_are_used_up() -> None:
         (Retry(attempts=3, on=("OSError",)), 3),
         (Retry(attempts=3, on=("builtins.ConnectionError",)), 3),
         (Retry(attempts=3, on=("ValueError",)), 1),
+        (Retry(attempts=3, on=(OSError, "KeyError")), 3),  # type: ignore[arg-type]
+        (Retry(attempts=3, never_on=ConnectionResetError), 1),  # type: ignore[arg-type]
         (Retry(attempts=3, never_on=("OSError",)), 1),
     ],
 )

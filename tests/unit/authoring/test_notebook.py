@@ -174,3 +174,18 @@ def test_functions_defined_inside_functions_travel_by_value(decorated: bool) -> 
     (key,) = flow.traced.functions
     assert key.startswith("__main__:shifted@")
     assert key in flow.code.functions
+
+
+def test_functions_that_cannot_be_told_apart_by_content_are_kept_apart() -> None:
+    def classes(n: int) -> type:
+        class Local:
+            number = n
+
+        return Local
+
+    def reader(kind: Any) -> Any:
+        return node(lambda: kind.number)
+
+    flow = workflow(lambda: [reader(classes(1))(), reader(classes(2))()])
+    assert flow.local() == [1, 2]
+    assert [key.partition("-")[2] for key in flow.traced.functions] == ["", "2"]

@@ -311,6 +311,12 @@ def test_a_mapped_workflow() -> None:
     assert parent.graph.by_id["child-2"].inputs["n"] == Literal([1, 2])
 
 
+def test_a_workflow_mapped_over_an_iterator_and_a_set() -> None:
+    day = datetime.date(2013, 1, 1)
+    assert workflow(lambda: child.map(n for n in (1, 2))).local() == [[2, day, "x"], [3, day, "x"]]
+    assert workflow(lambda: child.map(1, label={"b", "a"})).local() == [[2, day, "a"], [2, day, "b"]]
+
+
 def test_options_of_a_workflow_as_a_node() -> None:
     @workflow(retry=Retry(attempts=9))
     def parent() -> Any:

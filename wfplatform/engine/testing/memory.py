@@ -17,6 +17,7 @@ from uuid import UUID
 from wfplatform.core.execution import Element
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import (
+    CachedResult,
     Claim,
     Command,
     Commit,
@@ -114,13 +115,31 @@ class MemoryStore:
             raise NotFoundError("version_not_found", f"No workflow version has the id {version_id}.")
         return found
 
-    def newest_version(self, tenant_id: UUID, name: str) -> StoredVersion:
-        """The version of a workflow that was published last."""
+    def find_version(self, tenant_id: UUID, name: str, digest: str | None = None) -> StoredVersion:
+        """A version of a workflow by its digest; without one, the version that was published last."""
         with self._lock:
-            version_id = self.contents.current.get((tenant_id, name))
-        if version_id is None:
+            if digest is None:
+                found = self.contents.current.get((tenant_id, name))
+            else:
+                known = self.contents.versions.values()
+                same = [v.id for v in known if (v.tenant_id, v.name, v.digest) == (tenant_id, name, digest)]
+                found = same[0] if same else None
+        if found is None:
             raise NotFoundError("version_not_found", f"No workflow named {name!r} was published.")
-        return self.version(version_id)
+        return self.version(found)
+
+    def cached(self, tenant_id: UUID, keys: Sequence[str]) -> Mapping[str, CachedResult]:
+        """Key -> the result under it that has not expired."""
+        with self._lock:
+            now = self.now()
+            kept = {key: self.contents.cache.get((tenant_id, key)) for key in keys}
+            return {
+                key: result
+                for key, found in kept.items()
+                if found is not None
+                for result, expires_at in [found]
+                if expires_at is None or expires_at > now
+            }
 
     def code(self, tenant_id: UUID, digest: str) -> bytes:
         """The code that travels with a version."""
@@ -192,6 +211,9 @@ class MemoryStore:
                     self.contents.progress(execution_id, outcome)
             for tenant_id, child in commit.children:
                 self.contents.add(tenant_id, child)
+            for entry in commit.cache:
+                if self._owned(entry.execution_id, commit.engine_id):
+                    self.contents.keep(entry)
             for new in commit.commands:
                 self.contents.tell(new)
             for command_id in commit.commands_done:

@@ -124,6 +124,15 @@ class MemoryReader:
             raise NotFoundError("execution_not_found", f"No execution has the id {execution_id}.")
         return found
 
+    def find(self, tenant_id: UUID, prefix: str) -> ExecutionRecord:
+        """An execution by the first digits of its id."""
+        digits = prefix.replace("-", "").lower()
+        with self._store.transaction():
+            known = [one for one in self._store.contents.executions if one.hex.startswith(digits)]
+        if len(known) != 1:
+            raise NotFoundError("execution_not_found", f"{len(known)} executions begin with {prefix!r}.")
+        return self.execution(tenant_id, known[0])
+
     def states(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, ExecutionState]:
         """The states of executions."""
         with self._store.transaction():
@@ -198,5 +207,5 @@ def _node(execution_id: UUID, node: str, element: tuple[int, ...], known: Stored
         reason=run.reason,
         progress=known.progress[0] if known.progress else None,
         progress_message=known.progress[1] if known.progress else "",
-        reused_from=None,
+        reused_from=run.reused_from,
     )

@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, OutcomeKind, Run
-from wfplatform.core.ports import Command, ExecutionChange, NewCommand, NewExecution, StoredVersion
+from wfplatform.core.ports import (
+    CachedResult,
+    Command,
+    ExecutionChange,
+    NewCacheEntry,
+    NewCommand,
+    NewExecution,
+    StoredVersion,
+)
 from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord
 
 __all__ = ["MemoryContents", "StoredCommand", "StoredElement"]
@@ -55,10 +63,17 @@ class MemoryContents:
         self.lines: dict[UUID, dict[tuple[Any, ...], LogRecord]] = {}
         self.artifacts: dict[tuple[UUID, str, str], tuple[str | None, bytes | None]] = {}
         self.commands: dict[int, StoredCommand] = {}
+        self.cache: dict[tuple[UUID, str], tuple[CachedResult, datetime | None]] = {}
         self.versions: dict[UUID, StoredVersion] = {}
         self.current: dict[tuple[UUID, str], UUID] = {}
         self.code: dict[tuple[UUID, str], bytes] = {}
         self.costs: dict[UUID, dict[str, tuple[float, int]]] = {}
+
+    def keep(self, entry: NewCacheEntry) -> None:
+        """Keep a result for later executions."""
+        until = None if entry.expires_s is None else self.now() + timedelta(seconds=entry.expires_s)
+        result = CachedResult(entry.outputs, entry.sizes, entry.execution_id)
+        self.cache[entry.tenant_id, entry.key] = (result, until)
 
     def add(self, tenant_id: UUID, new: NewExecution) -> None:
         """Insert a pending execution, unless it is there."""

@@ -66,7 +66,7 @@ create table execution (
     workflow_name text not null,
     state text not null default 'pending',
     priority integer not null default 0,
-    parameters json not null default '{}',
+    parameters json not null,
     tags text[] not null default '{}',
     created_at timestamptz not null default now(),
     created_by text not null default '',
@@ -194,7 +194,7 @@ create table command (
     tenant_id uuid not null references tenant (id),
     execution_id uuid not null,
     kind text not null,
-    payload json not null default '{}',
+    payload json not null,
     created_by text not null default '',
     created_at timestamptz not null default now(),
     done_at timestamptz
@@ -253,7 +253,8 @@ begin
     end if;
 end $$;
 
-create function wf_is_idle() returns boolean language sql stable security definer set search_path from current as $$
+-- Whoever asks must see every tenant: under the policies of one tenant the others would seem idle.
+create function wf_is_idle() returns boolean language sql stable as $$
     select not exists (select from execution where state in ('pending', 'running', 'waiting'))
 $$;
 
@@ -262,57 +263,76 @@ create function wf_day(day date) returns uuid language sql immutable as $$
     from lpad(to_hex(extract(epoch from day)::bigint * 1000), 12, '0') as h
 $$;
 
-create function wf_create_partitions(first_day date, days integer) returns integer
+-- The two that change tables act as their owner, who sees no rows: policies hold for owners too. What is to be looked at first is
+-- therefore looked at by the two that engines call, with the engine's eyes.
+create function wf_attach_partition(parent text, day date) returns void
 language plpgsql security definer set search_path from current as $$
 declare
-    parent text; child text; low uuid; high uuid; day date; taken boolean; made integer := 0;
+    child text := format('%s_%s', parent, to_char(day, 'YYYYMMDD'));
+begin
+    if parent not in ('node_execution', 'attempt', 'node_log') then
+        raise exception '% has no partitions', parent;
+    end if;
+    execute format('create table %I (like %I including all) with (%s)', child, parent,
+        'fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.05');
+    perform wf_protect(child::regclass);
+    execute format('alter table %I attach partition %I for values from (%L) to (%L)',
+        parent, child, wf_day(day), wf_day(day + 1));
+end $$;
+
+create function wf_drop_partition(parent text, day date) returns void
+language plpgsql security definer set search_path from current as $$
+begin
+    if parent not in ('node_execution', 'attempt', 'node_log') then
+        raise exception '% has no partitions', parent;
+    end if;
+    execute format('drop table %I', format('%s_%s', parent, to_char(day, 'YYYYMMDD')));
+end $$;
+
+create function wf_create_partitions(first_day date, days integer) returns integer language plpgsql as $$
+declare
+    parent text; day date; taken boolean; made integer := 0;
 begin
     perform pg_advisory_xact_lock(7165349003);
     perform set_config('lock_timeout', '2s', true);
     foreach parent in array array['node_execution', 'attempt', 'node_log'] loop
         for day in select first_day + i from generate_series(0, days - 1) as i loop
-            child := format('%s_%s', parent, to_char(day, 'YYYYMMDD'));
-            low := wf_day(day); high := wf_day(day + 1);
-            continue when to_regclass(child) is not null;
+            continue when to_regclass(format('%s_%s', parent, to_char(day, 'YYYYMMDD'))) is not null;
             -- A day that began without its partition stays where it is; moving rows would block their writers.
             execute format('select exists (select from %I where execution_id >= %L and execution_id < %L)',
-                           parent || '_default', low, high) into taken;
+                           parent, wf_day(day), wf_day(day + 1)) into taken;
             continue when taken;
-            execute format('create table %I (like %I including all) with (%s)', child, parent,
-                'fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_analyze_scale_factor = 0.05');
-            perform wf_protect(child::regclass);
-            execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, child, low, high);
+            perform wf_attach_partition(parent, day);
             made := made + 1;
         end loop;
     end loop;
     return made;
 end $$;
 
-create function wf_drop_partitions(before_day date) returns integer
-language plpgsql security definer set search_path from current as $$
+create function wf_drop_partitions(before_day date) returns integer language plpgsql as $$
 declare
-    parent text; child text; day date; dropped integer := 0;
+    parent text; day date; dropped integer := 0;
 begin
     perform pg_advisory_xact_lock(7165349003);
     perform set_config('lock_timeout', '2s', true);
     foreach parent in array array['node_execution', 'attempt', 'node_log'] loop
-        for child, day in
-            select c.relname, to_date(right(c.relname, 8), 'YYYYMMDD')
+        for day in
+            select to_date(right(c.relname, 8), 'YYYYMMDD')
             from pg_inherits i join pg_class c on c.oid = i.inhrelid
-            where i.inhparent = parent::regclass and c.relname ~ '_[0-9]{8}$' order by 2
+            where i.inhparent = parent::regclass and c.relname ~ '_[0-9]{8}$' order by 1
         loop
             exit when day >= before_day;
             continue when exists (select from execution where state in ('pending', 'running', 'waiting')
                                   and id >= wf_day(day) and id < wf_day(day + 1));
-            execute format('drop table %I', child);
+            perform wf_drop_partition(parent, day);
             dropped := dropped + 1;
         end loop;
     end loop;
     return dropped;
 end $$;
 
-revoke execute on function wf_create_partitions(date, integer), wf_drop_partitions(date) from public;
-grant execute on function wf_create_partitions(date, integer), wf_drop_partitions(date) to wf_engine;
+revoke execute on function wf_attach_partition(text, date), wf_drop_partition(text, date) from public;
+grant execute on function wf_attach_partition(text, date), wf_drop_partition(text, date) to wf_engine;
 """
 
 _DEFAULT_PARTITIONS = """

@@ -1,0 +1,147 @@
+"""What one turn of an engine will commit, and what is to follow the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from wfplatform.core.event import CancelSegments, Finish, Plan, SetTimer
+from wfplatform.core.execution import Execution, NodeState
+from wfplatform.core.lifecycle import Step
+from wfplatform.core.ports import (
+    Commit,
+    ExecutionChange,
+    NewCacheEntry,
+    NewCommand,
+    NewExecution,
+    NodeRecord,
+)
+from wfplatform.engine.live import Live
+from wfplatform.engine.timers import Timer, Timers
+
+__all__ = ["Batch"]
+
+_TELL_EVERY_S = 0.5
+"""While an execution runs, its counters are written this often; its nodes are written at once."""
+
+
+class Batch:
+    """Grows while a turn takes in what happened; committed as one transaction.
+
+    Args:
+        timers: where effects set timers.
+    """
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+        self.records: list[NodeRecord] = []
+        self.changed: dict[UUID, Live] = {}
+        self.children: list[tuple[UUID, NewExecution]] = []
+        self.commands: list[NewCommand] = []
+        self.commands_done: list[int] = []
+        self.cache: list[NewCacheEntry] = []
+        self.to_plan: dict[UUID, Live] = {}
+        self.to_cancel: list[Live] = []
+        self.finished: list[Live] = []
+
+    def note(self, live: Live, step: Step) -> None:
+        """Take up what the state machine decided."""
+        before, live.execution = live.execution, step.execution
+        epoch = live.claim.epoch
+        for recorded in step.recorded:
+            self.records.append(NodeRecord(live.id, epoch, recorded))
+            run, element = recorded.run, recorded.element
+            if run.state.final and len(element) <= live.execution.nodes[recorded.node].rank:
+                live.ended += 1
+                live.failed += run.state is NodeState.FAILED
+                if live.cache_keys:
+                    self._keep(live, recorded.node, element, recorded.outcome)
+        if step.recorded or step.effects or before.state is not live.execution.state:
+            self.changed[live.id] = live
+        for effect in step.effects:
+            match effect:
+                case Plan():
+                    self.to_plan[live.id] = live
+                case SetTimer(node, element, due_at):
+                    self._timers.set(Timer(due_at, live.id, node, element))
+                case CancelSegments():
+                    self.to_cancel.append(live)
+                case Finish():
+                    self.finished.append(live)
+
+    def take(self, engine_id: UUID, now: datetime, now_s: float) -> Commit | None:
+        """What is to be committed now; None if there is nothing. The batch is empty of it afterwards."""
+        changes = list(self._changes(now, now_s))
+        if not (changes or self.records or self.children or self.commands or self.commands_done):
+            return None
+        commit = Commit(
+            engine_id=engine_id,
+            nodes=self.records,
+            executions=changes,
+            children=self.children,
+            commands=self.commands,
+            commands_done=self.commands_done,
+            cache=self.cache,
+        )
+        self.records, self.children, self.commands = [], [], []
+        self.commands_done, self.cache = [], []
+        return commit
+
+    @property
+    def pending(self) -> bool:
+        """Whether something waits to be committed."""
+        return bool(self.records or self.children or self.commands)
+
+    def _keep(self, live: Live, node: str, element: tuple[int, ...], outcome: Any) -> None:
+        key = live.cache_keys.pop((node, element), None)
+        if key is None or outcome is None or outcome.outputs is None:
+            return
+        cache = live.graph.by_id[node].policy.cache
+        self.cache.append(
+            NewCacheEntry(
+                tenant_id=live.claim.tenant_id,
+                key=key,
+                execution_id=live.id,
+                node=node,
+                element=element,
+                outputs=outcome.outputs,
+                sizes=outcome.sizes,
+                expires_s=cache.expires_s if cache else None,
+            )
+        )
+
+    def _changes(self, now: datetime, now_s: float) -> Iterable[ExecutionChange]:
+        for live in self.changed.values():
+            execution = live.execution
+            calm = not execution.state.final and execution.state is live.claim.state
+            if calm and now_s - live.told_at_s < _TELL_EVERY_S:
+                continue
+            live.told_at_s = now_s
+            yield ExecutionChange(
+                id=live.id,
+                epoch=live.claim.epoch,
+                state=execution.state,
+                started_at=execution.started_at,
+                finished_at=execution.finished_at,
+                cancel_requested_at=execution.cancel_requested_at,
+                paused_at=execution.paused_at,
+                waiting_for=live.waiting_for,
+                error=execution.error,
+                worked_s=live.worked(now),
+                nodes_total=_total(execution),
+                nodes_ended=live.ended,
+                nodes_failed=live.failed,
+            )
+
+
+def _total(execution: Execution) -> int | None:
+    """How many elements the execution has; None while not all sizes are known."""
+    total = 0
+    for runs in execution.nodes.values():
+        count = runs.total()
+        if count is None:
+            return None
+        total += count
+    return total

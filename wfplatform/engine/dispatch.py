@@ -1,0 +1,189 @@
+"""From plans to the cluster and back: which segment of which execution is in which Dask task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from wfplatform.compiler.order import bundle, known_elements, make_part
+from wfplatform.compiler.payload import KnownOutput, Part
+from wfplatform.compiler.plan import plan
+from wfplatform.compiler.segment import Limits, Planned, Segment
+from wfplatform.core.execution import Element, NodeState, Span
+from wfplatform.core.graph import NodeKind
+from wfplatform.core.ports import EngineStore
+from wfplatform.engine.cluster import Executor
+from wfplatform.engine.costs import Costs
+from wfplatform.engine.live import Live
+
+__all__ = ["Dispatch", "LostSegment"]
+
+type LostSegment = tuple[UUID, str]
+"""An execution and a segment of it."""
+
+
+class Dispatch:
+    """Hands segments to the cluster and knows what flies.
+
+    Args:
+        name: the engine's name; workers address outcomes to it.
+        store: where committed outputs are read.
+        executor: the cluster.
+        costs: what nodes take.
+        limits: how plans are cut.
+        budget_s: after which time a task of several elements gives the rest back.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        store: EngineStore,
+        executor: Executor,
+        costs: Costs,
+        limits: Limits,
+        budget_s: float,
+    ) -> None:
+        self._name = name
+        self._store = store
+        self._executor = executor
+        self._costs = costs
+        self._cut = limits
+        self._budget_s = budget_s
+        self._segments = 0
+        self._tasks: dict[str, set[LostSegment]] = {}
+        self._to_release: list[str] = []
+
+    # -- out
+
+    def plan(self, live: Live) -> Planned:
+        """What of an execution can be handed out now."""
+        return plan(
+            live.graph,
+            live.execution,
+            live.flights,
+            self._costs.of(live.version.stored.id),
+            self._limits(live),
+            self._new_segment,
+        )
+
+    def submit(self, planned: Iterable[tuple[Live, Planned]]) -> None:
+        """Hand segments over, small ones of many executions together."""
+        parts: list[tuple[Segment, Part]] = []
+        owners: dict[str, Live] = {}
+        keys: dict[str, str] = {}
+        for live, one in planned:
+            for segment, part in self._parts(live, one):
+                parts.append((segment, part))
+                owners[segment.id] = live
+                keys |= {need: live.keys[need] for need in segment.needs if need in live.keys}
+        if not parts:
+            return
+        tasks = bundle(self._name, parts, keys, self._limits(None), self._budget_s)
+        for segment, _ in parts:
+            live, key = owners[segment.id], keys[segment.id]
+            live.keys[segment.id] = key
+            self._tasks.setdefault(key, set()).add((live.id, segment.id))
+        self._executor.submit(tasks)
+
+    # -- back
+
+    def land(self, live: Live, segment: str) -> tuple[Span, ...]:
+        """A segment flies no more; returns what it was to compute. Its task is released when none of its segments flies."""
+        spans = live.flights.remove(segment)
+        key = live.keys.pop(segment, None)
+        left = self._tasks.get(key) if key is not None else None
+        if key is not None and left is not None:
+            left.discard((live.id, segment))
+            if not left:
+                del self._tasks[key]
+                self._to_release.append(key)
+        return spans
+
+    def lost(self, key: str) -> set[LostSegment]:
+        """A task is gone; returns the segments that were in it."""
+        return self._tasks.pop(key, set())
+
+    def cancel(self, lives: Sequence[Live]) -> None:
+        """Whatever flies for these executions is to stop."""
+        if not lives:
+            return
+        keys = []
+        for live in lives:
+            for segment in list(live.flights):
+                key = live.keys.get(segment)
+                self.land(live, segment)
+                if key is not None and key not in self._tasks:
+                    keys.append(key)
+        self._to_release = [key for key in self._to_release if key not in set(keys)]
+        self._executor.cancel([(live.id, live.claim.epoch) for live in lives], keys)
+
+    def release(self) -> None:
+        """Let go of tasks whose outcomes are committed: else a lost worker would make Dask compute them again."""
+        if self._to_release:
+            released, self._to_release = self._to_release, []
+            self._executor.release(released)
+
+    # -- pieces
+
+    def _limits(self, live: Live | None) -> Limits:
+        slots = self._executor.slots()
+        cut = self._cut
+        if slots == cut.slots and live is None:
+            return cut
+        return Limits(
+            slots=slots,
+            longest_s=cut.longest_s,
+            shortest_s=cut.shortest_s,
+            unknown_s=cut.unknown_s,
+            most=cut.most,
+            most_unknown=cut.most_unknown,
+            free=live.free_limits() if live is not None else {},
+        )
+
+    def _new_segment(self) -> str:
+        self._segments += 1
+        return f"{self._name[-12:]}-{self._segments}"
+
+    def _parts(self, live: Live, planned: Planned) -> list[tuple[Segment, Part]]:
+        known = {segment.id: known_elements(live.execution, segment) for segment in planned.segments}
+        loops = _unfinished_loops(live, planned)
+        wanted = dict.fromkeys(key for keys in known.values() for key in keys)
+        wanted |= dict.fromkeys((node, (*element, turns - 1)) for (node, element), turns in loops.items())
+        outputs = {}
+        if wanted:
+            for stored in self._store.outputs(live.id, list(wanted)):
+                done = stored.run.state is NodeState.COMPLETED
+                outputs[stored.node, stored.element] = stored.outputs if done else None
+        index = live.version.index
+        made = []
+        for segment in planned.segments:
+            part = make_part(
+                live.loaded,
+                live.execution,
+                segment,
+                [KnownOutput(index[node], element, outputs.get((node, element))) for node, element in known[segment.id]],
+                [
+                    (index[node], element, turns, dict(outputs.get((node, (*element, turns - 1))) or {}))
+                    for (node, element), turns in loops.items()
+                    if any(member.span.node == node for member in segment.members)
+                ],
+            )
+            live.flights.add(segment.id, segment.spans)
+            made.append((segment, part))
+        return made
+
+
+def _unfinished_loops(live: Live, planned: Planned) -> Mapping[tuple[str, Element], int]:
+    """Loops that go on where they stopped: (node, element) -> turns that are done."""
+    found: dict[tuple[str, Element], int] = {}
+    for segment in planned.segments:
+        for member in segment.members:
+            if live.graph.by_id[member.span.node].type != NodeKind.LOOP:
+                continue
+            for element in member.span.elements():
+                run = live.execution.nodes[member.span.node].run(element)
+                turns = (run.sizes or {}).get("turns", 0) if run else 0
+                if turns:
+                    found[member.span.node, element] = turns
+    return found

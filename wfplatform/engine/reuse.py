@@ -1,0 +1,90 @@
+"""Results of earlier executions in place of nodes that would compute the same again.
+
+The key is over what the node's function does (with the helpers it reaches), the digests of its inputs, and the salt of its policy. A function
+that cannot be analysed has no key: its node is computed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from wfplatform.compiler.segment import Planned
+from wfplatform.core.event import Event, Reused
+from wfplatform.core.execution import Element, NodeState
+from wfplatform.core.graph import Node, NodeKind
+from wfplatform.core.ports import CacheStore, EngineStore
+from wfplatform.engine.live import Live
+from wfplatform.engine.values import EngineInputs
+
+__all__ = ["Reuse"]
+
+
+class Reuse:
+    """Looks nodes up that may be reused.
+
+    Args:
+        cache: what earlier executions left.
+        store: where committed outputs of this one are read.
+    """
+
+    def __init__(self, cache: CacheStore, store: EngineStore) -> None:
+        self._cache = cache
+        self._store = store
+
+    def hits(self, live: Live, planned: Planned) -> list[Event]:
+        """Events for planned elements that need not run. The others are remembered, so that their results are kept."""
+        asked = [
+            (node, element)
+            for segment in planned.segments
+            for member in segment.members
+            if (node := live.graph.by_id[member.span.node]).policy.cache is not None and node.type == NodeKind.PYTHON
+            for element in member.span.elements()
+            if (node.id, element) not in live.cache_keys
+        ]
+        if not asked:
+            return []
+        inputs = self._inputs(live, asked)
+        keys = {}
+        for node, element in asked:
+            key = self._key(live, node, element, inputs)
+            if key is not None:
+                keys[node.id, element] = key
+        found = self._cache.cached(live.claim.tenant_id, list(dict.fromkeys(keys.values()))) if keys else {}
+        events: list[Event] = []
+        for (name, element), key in keys.items():
+            hit = found.get(key)
+            if hit is None:
+                live.cache_keys[name, element] = key
+            else:
+                events.append(Reused(name, element, hit.outputs, hit.sizes, hit.execution_id))
+        return events
+
+    def _inputs(self, live: Live, asked: list[tuple[Node, Element]]) -> EngineInputs:
+        wanted = dict.fromkeys(
+            (link.source, source)
+            for node, element in asked
+            for link in live.graph.links[node.id]
+            if link.port
+            for source in live.execution.nodes[link.source].elements(element[: link.shared])
+        )
+        outputs: dict[tuple[str, Element], Mapping[str, Any] | None] = {}
+        if wanted:
+            for stored in self._store.outputs(live.id, list(wanted)):
+                done = stored.run.state is NodeState.COMPLETED
+                outputs[stored.node, stored.element] = stored.outputs if done else None
+        sizes = {name: runs.sizes for name, runs in live.execution.nodes.items()}
+        return EngineInputs(live.graph, live.claim.parameters, outputs, sizes)
+
+    def _key(self, live: Live, node: Node, element: Element, inputs: EngineInputs) -> str | None:
+        policy = node.policy.cache
+        does = live.version.function_digest(str(node.config["function"]))
+        if policy is None or does is None:
+            return None
+        ports = {
+            port: inputs.digest(node.id, port, element) for port in node.inputs if port not in policy.ignore
+        }
+        text = json.dumps([does, policy.salt, list(node.outputs), sorted(ports.items())])
+        return sha256(text.encode()).hexdigest()

@@ -1,0 +1,191 @@
+"""Nodes that the engine handles itself because they hold no worker: delays and child executions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from wfplatform.compiler.bind import bind
+from wfplatform.core.event import Began, ChildEnded, Event, Refused, TimerDue
+from wfplatform.core.execution import Element, ExecutionState, NodeState
+from wfplatform.core.graph import DEFAULT_PORT, Node, NodeKind
+from wfplatform.core.ports import Clock, Command, EngineStore, Ids, NewCommand, NewExecution
+from wfplatform.engine.batch import Batch
+from wfplatform.engine.live import Live
+from wfplatform.engine.shape import shape_sources, sizes_of_runs
+from wfplatform.engine.timers import Timer
+from wfplatform.engine.values import EngineInputs, plain_output
+from wfplatform.engine.versions import Versions
+from wfplatform.errors import WfError
+
+__all__ = ["CHILD_ENDED", "MAX_DEPTH", "Waits"]
+
+CHILD_ENDED: Final = "child_ended"
+MAX_DEPTH: Final = 10
+"""How deep workflows may call each other, unless a node says otherwise for itself."""
+
+
+class Waits:
+    """Begins and ends waiting.
+
+    Args:
+        store: where committed outputs are read.
+        versions: published workflows.
+        clock: tells the time.
+        ids: makes identifiers of children.
+    """
+
+    def __init__(self, store: EngineStore, versions: Versions, clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._versions = versions
+        self._clock = clock
+        self._ids = ids
+
+    def begin(self, live: Live, actions: Sequence[tuple[str, Element]], batch: Batch) -> list[Event]:
+        """Begin elements whose inputs are all committed; children go into the batch."""
+        wanted = dict.fromkeys(key for node, element in actions for key in _sources(live, node, element))
+        inputs = self._inputs(live, list(wanted))
+        return [self._begun(live, node, element, inputs, batch) for node, element in actions]
+
+    def over(self, live: Live, timer: Timer) -> Event:
+        """A timer is due: that of a delay, or that of a try that is to be repeated."""
+        node, element = timer.node, timer.element
+        found = live.graph.by_id[node]
+        if found.type != NodeKind.DELAY:
+            return TimerDue(node, element)
+        if "value" not in found.inputs:
+            return TimerDue(node, element, {DEFAULT_PORT: plain_output(None)})
+        inputs = self._inputs(live, _sources(live, node, element))
+        try:
+            output = inputs.output(node, "value", element)
+        except WfError as error:
+            return Refused(node, element, described(error))
+        return TimerDue(node, element, {DEFAULT_PORT: output}, _length(output))
+
+    def tell_parent(self, live: Live, batch: Batch) -> None:
+        """A child ends: its parent's engine, which may be another, finds that as a command committed with the end."""
+        if live.claim.parent is None:
+            return
+        parent_id, node, element = live.claim.parent
+        state = live.execution.state
+        payload: dict[str, Any] = {
+            "node": node,
+            "element": list(element),
+            "child": str(live.id),
+            "state": state,
+            "version": str(live.claim.version_id),
+            "parameters": dict(live.claim.parameters),
+        }
+        if state is not ExecutionState.COMPLETED:
+            error = dict(live.execution.error or {})
+            message = error.get("message", "")
+            payload["error"] = {
+                **error,
+                "type": error.get("type", "ChildEnded"),
+                "message": f"The child execution {live.id} {state}" + (f": {message}" if message else "."),
+            }
+        batch.commands.append(
+            NewCommand(tenant_id=live.claim.tenant_id, execution_id=parent_id, kind=CHILD_ENDED, payload=payload)
+        )
+
+    def child_ended(self, command: Command) -> Event:
+        """What the command of an ended child means for its parent."""
+        payload: Mapping[str, Any] = command.payload
+        node, element = str(payload["node"]), tuple(payload["element"])
+        state = ExecutionState(payload["state"])
+        if state is not ExecutionState.COMPLETED:
+            return ChildEnded(node, element, state, error=payload.get("error"))
+        child = self._versions.get(UUID(payload["version"])).graph
+        stored = self._store.outputs(
+            UUID(payload["child"]), [(name, None) for name in shape_sources(child, child.result)]
+        )
+        outputs = {(run.node, run.element): run.outputs for run in stored}
+        inputs = EngineInputs(child, payload["parameters"], outputs, sizes_of_runs(child, stored))
+        output = inputs.gathered(child.result)
+        return ChildEnded(node, element, state, outputs={DEFAULT_PORT: output}, sizes=_length(output))
+
+    # -- pieces
+
+    def _inputs(self, live: Live, wanted: Sequence[tuple[str, Element]]) -> EngineInputs:
+        outputs: dict[tuple[str, Element], Mapping[str, Any] | None] = {}
+        if wanted:
+            for stored in self._store.outputs(live.id, wanted):
+                done = stored.run.state is NodeState.COMPLETED
+                outputs[stored.node, stored.element] = stored.outputs if done else None
+        sizes = {name: runs.sizes for name, runs in live.execution.nodes.items()}
+        return EngineInputs(live.graph, live.claim.parameters, outputs, sizes)
+
+    def _begun(self, live: Live, node: str, element: Element, inputs: EngineInputs, batch: Batch) -> Event:
+        found = live.graph.by_id[node]
+        try:
+            if found.type == NodeKind.DELAY:
+                until = self._until(found, element, inputs)
+                return Began(node, element, f"waits until {until:%Y-%m-%d %H:%M:%S} UTC", until)
+            child = self._child(live, found, element, inputs)
+        except WfError as error:
+            return Refused(node, element, described(error))
+        batch.children.append((live.claim.tenant_id, child))
+        return Began(node, element, f"waits for the child execution {child.id} of {child.workflow_name}")
+
+    def _until(self, node: Node, element: Element, inputs: EngineInputs) -> datetime:
+        if "until" in node.inputs:
+            told = inputs.read(node.id, "until", element)
+            try:
+                until = datetime.fromisoformat(str(told))
+            except ValueError:
+                until = None
+            if until is None or until.tzinfo is None:
+                raise WfError(
+                    "delay_time", f"The delay {node.id} expects an instant with a time zone, got {told!r}."
+                )
+            return until
+        seconds = inputs.read(node.id, "seconds", element)
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e10:
+            raise WfError("delay_time", f"The delay {node.id} expects seconds, 0 or more, got {seconds!r}.")
+        return self._clock.now() + timedelta(seconds=seconds)
+
+    def _child(self, live: Live, node: Node, element: Element, inputs: EngineInputs) -> NewExecution:
+        name, depth = str(node.config["workflow"]), live.claim.depth + 1
+        most = node.config.get("depth", MAX_DEPTH)
+        if depth > (most if isinstance(most, int) else MAX_DEPTH):
+            raise WfError(
+                "too_deep",
+                f"Node {node.id} would start {name} at depth {depth}; workflows may call each other {most} deep.",
+                "Look for a workflow that calls itself without an end.",
+            )
+        child = self._versions.named(live.claim.tenant_id, name, node.config.get("version"))
+        given = {port: inputs.read(node.id, port, element) for port in node.inputs}
+        return NewExecution(
+            id=self._ids.new(),
+            version_id=child.stored.id,
+            workflow_name=child.stored.name,
+            parameters=bind(child.graph.parameters, given),
+            priority=live.claim.priority,
+            timeout_s=child.definition.policy.timeout_s,
+            parent=(live.id, node.id, element),
+            depth=depth,
+        )
+
+
+def described(error: WfError) -> dict[str, Any]:
+    """An error of the platform as the error of a node."""
+    return {"type": type(error).__name__, "code": error.code, "message": str(error), "retryable": False}
+
+
+def _sources(live: Live, node: str, element: Element) -> list[tuple[str, Element]]:
+    return [
+        (link.source, source)
+        for link in live.graph.links[node]
+        if link.port
+        for source in live.execution.nodes[link.source].elements(element[: link.shared])
+    ]
+
+
+def _length(output: Mapping[str, Any]) -> dict[str, int] | None:
+    if output.get("kind") in ("list", "tuple"):
+        return {DEFAULT_PORT: len(output["items"])}
+    if isinstance(output.get("value"), list):
+        return {DEFAULT_PORT: len(output["value"])}
+    return None

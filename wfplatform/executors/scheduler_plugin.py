@@ -1,0 +1,71 @@
+"""What the platform adds to a Dask scheduler, its own or a shared one: a loss is told at once, events are not kept, lanes are known.
+
+Touches tasks and topics of this platform only. Refuses to load anything but Dask: it lives in the scheduler's process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from distributed import Scheduler, SchedulerPlugin
+
+__all__ = ["CPU_LANE", "KEY_PREFIX", "LANES_ORDER", "TOPIC_PREFIX", "SegmentsPlugin"]
+
+KEY_PREFIX: Final = "wfp-"
+"""Keys of this platform's tasks begin with it."""
+TOPIC_PREFIX: Final = "wfplatform-"
+"""Event topics of this platform begin with it."""
+CPU_LANE: Final = "wfp_cpu"
+"""The Dask resource of which every worker has one, for the node of the CPU lane that runs on it."""
+LANES_ORDER: Final = "wfp_lanes"
+"""The message that makes a worker keep its two lanes apart."""
+
+
+class SegmentsPlugin(SchedulerPlugin):
+    """Makes a scheduler fit for segments. Registered by every engine; the first one stays."""
+
+    name = "wfplatform-segments"
+    idempotent = True
+
+    def __init__(self) -> None:
+        self._lanes = False
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Called when it is registered."""
+        self._scheduler = scheduler
+        for worker in list(scheduler.workers):
+            self._offer(worker)
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """A worker joins: before anything is given to it, it is known to have a CPU lane."""
+        self._offer(worker)
+        if self._lanes:
+            scheduler.worker_send(worker, {"op": LANES_ORDER})
+
+    def update_graph(
+        self, scheduler: Scheduler, *, tasks: list[Any], annotations: Mapping[str, Mapping[Any, Any]], **more: Any
+    ) -> None:
+        """Tasks come in; nothing of them has been given to a worker yet."""
+        for key in tasks:
+            task = scheduler.tasks.get(key) if isinstance(key, str) and key.startswith(KEY_PREFIX) else None
+            if task is not None:
+                # The engine decides whether and how a lost segment runs again. Dask would run it again unasked, and hide whose
+                # fault it was.
+                task.suspicious = max(task.suspicious, scheduler.allowed_failures)
+        if not self._lanes and any(CPU_LANE in wanted for wanted in annotations.get("resources", {}).values()):
+            self._lanes = True
+            for worker in list(scheduler.workers):
+                scheduler.worker_send(worker, {"op": LANES_ORDER})
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        """An event was sent to its subscribers; kept, the outcomes of all nodes would pile up in the scheduler."""
+        if topic.startswith(TOPIC_PREFIX):
+            self._scheduler._broker.truncate(topic)
+
+    def __reduce__(self) -> tuple[type[SegmentsPlugin], tuple[()]]:
+        return SegmentsPlugin, ()
+
+    def _offer(self, worker: str) -> None:
+        if CPU_LANE not in self._scheduler.workers[worker].resources:
+            self._scheduler.add_resources(worker, {CPU_LANE: 1})
