@@ -114,7 +114,7 @@ def test_a_version_is_what_was_published(subject: Any) -> None:
     version = published(subject)
     assert version.number == 1
     assert subject.store.version(version.id) == version
-    assert subject.store.newest_version(DEFAULT_TENANT, "delays") == version
+    assert subject.store.find_version(DEFAULT_TENANT, "delays") == version
     assert subject.store.code(DEFAULT_TENANT, version.code_digest) == b"code of v1"
     assert version.document == {"nodes": [], "a": 1e16}
     assert isinstance(version.document["a"], float)
@@ -124,16 +124,19 @@ def test_publishing_the_same_again_is_the_same_version(subject: Any) -> None:
     first, second = published(subject), published(subject, digest="v2")
     assert (first.number, second.number) == (1, 2)
     assert first.workflow_id == second.workflow_id
-    assert subject.store.newest_version(DEFAULT_TENANT, "delays") == second
+    assert subject.store.find_version(DEFAULT_TENANT, "delays") == second
     assert published(subject) == first
-    assert subject.store.newest_version(DEFAULT_TENANT, "delays") == first, "the version published last is run"
+    assert subject.store.find_version(DEFAULT_TENANT, "delays") == first, "the version published last is run"
+    assert subject.store.find_version(DEFAULT_TENANT, "delays", second.digest) == second
+    with pytest.raises(NotFoundError):
+        subject.store.find_version(DEFAULT_TENANT, "delays", "v3")
 
 
 def test_what_is_not_there_is_said_so(subject: Any) -> None:
     with pytest.raises(NotFoundError):
         subject.store.version(IDS.new())
     with pytest.raises(NotFoundError):
-        subject.store.newest_version(DEFAULT_TENANT, "nobody")
+        subject.store.find_version(DEFAULT_TENANT, "nobody")
     with pytest.raises(NotFoundError):
         subject.store.code(DEFAULT_TENANT, "0" * 64)
     with pytest.raises(NotFoundError):

@@ -23,7 +23,8 @@ type Owned = Mapping[UUID, tuple[int, str]]
 
 NODE_COLUMNS: Final = (
     "execution_id, tenant_id, epoch, node_id, element, state, attempt, tries, lost, upstream, alone, verdict, sizes,"
-    " due_at, error, reason, reused_from, worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes, input_digest, outputs"
+    " due_at, error, reason, reused_from, worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes,"
+    " input_digest, outputs"
 )
 LINE_COLUMNS: Final = "execution_id, tenant_id, at, node_id, element, attempt, line, level, logger, message"
 

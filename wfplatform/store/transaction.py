@@ -15,7 +15,7 @@ import psycopg
 from wfplatform.core.execution import Outcome
 from wfplatform.core.ports import Commit
 from wfplatform.store import statement
-from wfplatform.store.row import Artifact, cache_rows, Folded, child_rows, command_rows, execution_rows, node_row
+from wfplatform.store.row import Artifact, Folded, cache_rows, child_rows, command_rows, execution_rows, node_row
 from wfplatform.store.text import clean, cut
 
 __all__ = ["Statement", "commit_statements", "copy_rows"]
