@@ -114,12 +114,14 @@ class Executions:
         priority: int = 0,
         timeout_s: float,
         tags: tuple[str, ...] = (),
+        idempotency_key: str | None = None,
     ) -> list[UUID]:
         """Start executions; they are committed when this returns.
 
         Args:
             version: of which workflow.
             parameters: checked, one mapping for each execution.
+            idempotency_key: for a single execution: if one of this workflow was started under it, that one is the answer.
         """
         executions = [
             NewExecution(
@@ -131,11 +133,16 @@ class Executions:
                 timeout_s=timeout_s,
                 created_by=self._actor,
                 tags=tags,
+                idempotency_key=idempotency_key,
             )
             for given in parameters
         ]
         self._catalog.insert(self._tenant_id, executions)
         self._notifier.notify(ENGINE_CHANNEL, ["new"])
+        if idempotency_key is not None:
+            known = self._records.keyed(self._tenant_id, version.name, idempotency_key)
+            if known is not None:
+                return [known]
         return [execution.id for execution in executions]
 
     def record(self, execution_id: UUID) -> ExecutionRecord:

@@ -12,6 +12,7 @@ from wfplatform.authoring.platform import RunOptions
 from wfplatform.authoring.workflow import Workflow
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import StoredVersion
+from wfplatform.errors import UserError
 
 __all__ = ["WorkflowPlatform"]
 
@@ -44,7 +45,17 @@ class WorkflowPlatform:
         parameters: Sequence[Mapping[str, Json]],
         options: RunOptions | None = None,
     ) -> list[Execution]:
-        """Start one execution for each set of parameters, in one transaction."""
+        """Start one execution for each set of parameters, in one transaction.
+
+        Raises:
+            UserError: an idempotency key was given for several.
+        """
+        if options is not None and options.idempotency_key is not None and len(parameters) != 1:
+            raise UserError(
+                "idempotency_key",
+                f"An idempotency key stands for one execution; {len(parameters)} were to be started.",
+                "Start each with .options(idempotency_key=...).run(...).",
+            )
         version = self.publish(workflow)
         policy, said = workflow.policy, options or RunOptions()
         ids = self.executions.start(
@@ -53,6 +64,7 @@ class WorkflowPlatform:
             priority=policy.priority if said.priority is None else said.priority,
             timeout_s=policy.timeout_s if said.timeout_s is None else said.timeout_s,
             tags=(*policy.tags, *said.tags),
+            idempotency_key=said.idempotency_key,
         )
         return [Execution(self.executions, one) for one in ids]
 

@@ -60,6 +60,10 @@ class Records(Protocol):
         """One execution."""
         ...
 
+    def keyed(self, tenant_id: UUID, workflow_name: str, idempotency_key: str) -> UUID | None:
+        """The execution of a workflow that was started under a key."""
+        ...
+
     def find(self, tenant_id: UUID, prefix: str) -> ExecutionRecord:
         """One execution by the first digits of its id."""
         ...

@@ -93,6 +93,8 @@ class NewExecution:
     parent: tuple[UUID, str, Element] | None = None
     """The execution, node and element whose child it is."""
     depth: int = 0
+    idempotency_key: str | None = None
+    """A second one of the same workflow with the same key is not inserted."""
 
 
 class StoredRun(NamedTuple):

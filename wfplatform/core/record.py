@@ -73,6 +73,7 @@ class ExecutionRecord:
     nodes_failed: int
     parent: tuple[UUID, str, Element] | None
     depth: int
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,11 +53,8 @@ class Batch:
         for recorded in step.recorded:
             self.records.append(NodeRecord(live.id, epoch, recorded))
             run, element = recorded.run, recorded.element
-            if run.state.final and len(element) <= live.execution.nodes[recorded.node].rank:
-                live.ended += 1
-                live.failed += run.state is NodeState.FAILED
-                if live.cache_keys:
-                    self._keep(live, recorded.node, element, recorded.outcome)
+            if live.cache_keys and run.state.final and len(element) <= live.execution.nodes[recorded.node].rank:
+                self._keep(live, recorded.node, element, recorded.outcome)
         if step.recorded or step.effects or before.state is not live.execution.state:
             self.changed[live.id] = live
         for effect in step.effects:
@@ -115,24 +112,25 @@ class Batch:
     def _changes(self, now: datetime, now_s: float) -> Iterable[ExecutionChange]:
         for live in self.changed.values():
             execution = live.execution
-            calm = not execution.state.final and execution.state is live.claim.state
-            if calm and now_s - live.told_at_s < _TELL_EVERY_S:
+            state, waiting_for = live.standing()
+            told = live.told_state or live.claim.state
+            if state is told and not state.final and now_s - live.told_at_s < _TELL_EVERY_S:
                 continue
-            live.told_at_s = now_s
+            live.told_at_s, live.told_state = now_s, state
             yield ExecutionChange(
                 id=live.id,
                 epoch=live.claim.epoch,
-                state=execution.state,
+                state=state,
                 started_at=execution.started_at,
                 finished_at=execution.finished_at,
                 cancel_requested_at=execution.cancel_requested_at,
                 paused_at=execution.paused_at,
-                waiting_for=live.waiting_for,
+                waiting_for=waiting_for,
                 error=execution.error,
                 worked_s=live.worked(now),
                 nodes_total=_total(execution),
-                nodes_ended=live.ended,
-                nodes_failed=live.failed,
+                nodes_ended=sum(runs.ended for runs in execution.nodes.values()),
+                nodes_failed=_failed(execution) if execution.error is not None else 0,
             )
 
 
@@ -145,3 +143,10 @@ def _total(execution: Execution) -> int | None:
             return None
         total += count
     return total
+
+
+def _failed(execution: Execution) -> int:
+    """How many of them failed."""
+    return sum(
+        run.state is NodeState.FAILED for runs in execution.nodes.values() for run in runs.runs.values()
+    )

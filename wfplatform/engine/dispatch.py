@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from wfplatform.compiler.order import bundle, known_elements, make_part
@@ -68,12 +70,18 @@ class Dispatch:
         )
 
     def submit(self, planned: Iterable[tuple[Live, Planned]]) -> None:
-        """Hand segments over, small ones of many executions together."""
+        """Hand segments over, small ones of many executions together.
+
+        Raises:
+            UnreachableError: what they read cannot be fetched; nothing was handed over and nothing counts as flying.
+        """
+        listed = [(live, one, self._read(live, one)) for live, one in planned]
         parts: list[tuple[Segment, Part]] = []
         owners: dict[str, Live] = {}
         keys: dict[str, str] = {}
-        for live, one in planned:
-            for segment, part in self._parts(live, one):
+        for live, one, read in listed:
+            for segment, part in _parts(live, one, read):
+                live.flights.add(segment.id, segment.spans)
                 parts.append((segment, part))
                 owners[segment.id] = live
                 keys |= {need: live.keys[need] for need in segment.needs if need in live.keys}
@@ -145,33 +153,44 @@ class Dispatch:
         self._segments += 1
         return f"{self._name[-12:]}-{self._segments}"
 
-    def _parts(self, live: Live, planned: Planned) -> list[tuple[Segment, Part]]:
+    def _read(self, live: Live, planned: Planned) -> _Read:
+        """The committed outputs that the segments of a plan need."""
         known = {segment.id: known_elements(live.execution, segment) for segment in planned.segments}
         loops = _unfinished_loops(live, planned)
         wanted = dict.fromkeys(key for keys in known.values() for key in keys)
         wanted |= dict.fromkeys((node, (*element, turns - 1)) for (node, element), turns in loops.items())
-        outputs = {}
+        outputs: dict[tuple[str, Element], Mapping[str, Any] | None] = {}
         if wanted:
             for stored in self._store.outputs(live.id, list(wanted)):
                 done = stored.run.state is NodeState.COMPLETED
                 outputs[stored.node, stored.element] = stored.outputs if done else None
-        index = live.version.index
-        made = []
-        for segment in planned.segments:
-            part = make_part(
-                live.loaded,
-                live.execution,
-                segment,
-                [KnownOutput(index[node], element, outputs.get((node, element))) for node, element in known[segment.id]],
-                [
-                    (index[node], element, turns, dict(outputs.get((node, (*element, turns - 1))) or {}))
-                    for (node, element), turns in loops.items()
-                    if any(member.span.node == node for member in segment.members)
-                ],
-            )
-            live.flights.add(segment.id, segment.spans)
-            made.append((segment, part))
-        return made
+        return _Read(known, loops, outputs)
+
+
+class _Read(NamedTuple):
+    """What a plan reads: for each segment its committed elements, the turns of loops that go on, and the outputs of all of these."""
+
+    known: Mapping[str, Sequence[tuple[str, Element]]]
+    loops: Mapping[tuple[str, Element], int]
+    outputs: Mapping[tuple[str, Element], Mapping[str, Any] | None]
+
+
+def _parts(live: Live, planned: Planned, read: _Read) -> Iterator[tuple[Segment, Part]]:
+    index = live.version.index
+    urgency = live.claim.priority
+    for one in planned.segments:
+        segment = replace(one, priority=one.priority + urgency) if urgency else one
+        known = [
+            KnownOutput(index[node], element, read.outputs.get((node, element)))
+            for node, element in read.known[segment.id]
+        ]
+        names = {member.span.node for member in segment.members} if read.loops else set()
+        turns = [
+            (index[node], element, count, dict(read.outputs.get((node, (*element, count - 1))) or {}))
+            for (node, element), count in read.loops.items()
+            if node in names
+        ]
+        yield segment, make_part(live.loaded, live.execution, segment, known, turns)
 
 
 def _unfinished_loops(live: Live, planned: Planned) -> Mapping[tuple[str, Element], int]:

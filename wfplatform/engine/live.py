@@ -9,7 +9,7 @@ from uuid import UUID
 
 from wfplatform.compiler.order import Loaded
 from wfplatform.compiler.segment import Flights
-from wfplatform.core.execution import Element, Execution
+from wfplatform.core.execution import Element, Execution, ExecutionState, NodeState
 from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.ports import Claim, StoredVersion
 
@@ -47,9 +47,11 @@ class Live:
 
     Args:
         keys: segment -> Dask key while it flies.
+        begun: segments that are known to have begun on a worker.
         working_since_at: since when it has work on the cluster, or None.
         cache_keys: elements that run now and whose results later executions may reuse -> under which key.
-        told_at_s: when its counters were last written.
+        admitted: it counts among those of its workflow that may run at once; else `held_by` says why it must wait.
+        told_at_s: when its counters were last written, and `told_state`: the state that was written then.
     """
 
     claim: Claim
@@ -58,12 +60,12 @@ class Live:
     loaded: Loaded
     flights: Flights = field(default_factory=Flights)
     keys: dict[str, str] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
     worked_s: float = 0.0
     working_since_at: datetime | None = None
-    ended: int = 0
-    failed: int = 0
-    total: int | None = None
-    waiting_for: str = ""
+    told_state: ExecutionState | None = None
+    admitted: bool = False
+    held_by: str = ""
     cache_keys: dict[tuple[str, Element], str] = field(default_factory=dict)
     told_at_s: float = 0.0
 
@@ -96,6 +98,22 @@ class Live:
                 if node.policy.limit is not None and node.policy.limit[0] == name:
                     free[name] -= self.flights.count(node.id)
         return free
+
+    def standing(self) -> tuple[ExecutionState, str]:
+        """Its state for all to see, and for what it waits: one that runs but has nothing on the cluster is waiting."""
+        state = self.execution.state
+        if state is not ExecutionState.RUNNING or len(self.flights):
+            return state, ""
+        if self.held_by:
+            return ExecutionState.WAITING, self.held_by
+        if self.execution.paused_at is not None:
+            return ExecutionState.WAITING, "paused"
+        for name, runs in self.execution.nodes.items():
+            for element, run in runs.runs.items():
+                if run.state is NodeState.WAITING:
+                    place = f"{name}[{', '.join(map(str, element))}]" if element else name
+                    return ExecutionState.WAITING, f"{place}: {run.reason}"
+        return state, ""
 
     def worked(self, now: datetime) -> float:
         """Seconds it has had work on the cluster, up to now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -106,17 +106,17 @@ class EngineLoop:
         self._clock = clock
         self._poll_s = poll_s
         self._housekeeping = housekeeping
-        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Sequence[Message]] = queue.SimpleQueue()
         self._stopping = False
 
-    def post(self, message: Message) -> None:
-        """Called from any thread."""
-        self._inbox.put(message)
+    def post(self, *messages: Message) -> None:
+        """Called from any thread; what is posted together comes into one batch."""
+        self._inbox.put(messages)
 
     def stop(self) -> None:
         """Leave the loop after the present batch; called from any thread."""
         self._stopping = True
-        self._inbox.put(None)
+        self._inbox.put(())
 
     def run(self) -> None:
         """Work until stopped.
@@ -126,11 +126,13 @@ class EngineLoop:
         """
         looked_s = -1e9
         more = False
+        left: list[ClusterReport] = []
         while not self._stopping:
             now_s = self._clock.monotonic_s()
             reports, woken = self._gather(0.0 if more else self._patience(now_s - looked_s))
             if self._stopping:
                 break
+            reports = [*left, *reports]
             now_s = self._clock.monotonic_s()
             polled = now_s - looked_s >= self._poll_s
             try:
@@ -138,10 +140,12 @@ class EngineLoop:
                     self._leases.take_over(self._orchestrator.engine_id)
                     self._housekeeping()
                 look = woken or polled or more
+                left = []
                 more = self._orchestrator.turn(reports, look=look)
             except PlatformError as error:
                 logger.warning("the database does not answer", extra={"reason": error.message})
-                more = False
+                # Taken in once more: a report that comes twice changes nothing, one that is lost is not sent again.
+                left, more = reports, False
                 threading.Event().wait(0.2)
                 continue
             if look:
@@ -159,15 +163,16 @@ class EngineLoop:
         reports: list[ClusterReport] = []
         woken = False
         try:
-            message = self._inbox.get(timeout=patience_s) if patience_s > 0 else self._inbox.get_nowait()
+            messages = self._inbox.get(timeout=patience_s) if patience_s > 0 else self._inbox.get_nowait()
             while True:
-                if isinstance(message, Wake):
-                    woken = True
-                elif message is not None:
-                    reports.append(message)
+                for message in messages:
+                    if isinstance(message, Wake):
+                        woken = True
+                    else:
+                        reports.append(message)
                 if len(reports) >= _MOST_REPORTS:
                     break
-                message = self._inbox.get_nowait()
+                messages = self._inbox.get_nowait()
         except queue.Empty:
             return reports, woken
         return reports, woken

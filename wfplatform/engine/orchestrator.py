@@ -30,7 +30,7 @@ from wfplatform.core.event import (
     SegmentClosed,
     SegmentLost,
 )
-from wfplatform.core.execution import NodeRuns, NodeState, Outcome, Span
+from wfplatform.core.execution import Element, NodeRuns, Outcome, Span
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
     CacheStore,
@@ -48,6 +48,7 @@ from wfplatform.engine.cluster import ClusterBack, ClusterReport, Executor, Outc
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.live import Live
+from wfplatform.engine.overdue import Overdue
 from wfplatform.engine.restore import restore
 from wfplatform.engine.reuse import Reuse
 from wfplatform.engine.timers import Timer, Timers
@@ -61,6 +62,8 @@ logger = logging.getLogger(__name__)
 
 ENGINE_CHANNEL: Final = "wfp_engine"
 EXECUTION_CHANNEL: Final = "wfp_execution"
+_SUSPECTS: Final = 8
+"""When a worker dies before it said which segments it had begun, so many of its first ones are run again on their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +74,13 @@ class EngineOptions:
         max_executions: executions with work on the cluster at the same moment; more wait their turn.
         claim_at_once: taken in one transaction.
         budget_s: time after which a segment of several nodes gives the rest back.
+        grace_s: time a cancelled or timed-out node has to clean up, as workers know it.
     """
 
     max_executions: int = 1000
     claim_at_once: int = 200
     budget_s: float = 1.0
+    grace_s: float = 5.0
     limits: Limits = Limits()
 
 
@@ -124,6 +129,7 @@ class Orchestrator:
         self._batch = Batch(self._timers)
         self._waits = Waits(store, self._versions, clock, ids)
         self._reuse = Reuse(cache, store)
+        self._overdue = Overdue(grace_s=options.grace_s)
         self._dispatch = Dispatch(
             engine_id.hex,
             store=store,
@@ -135,6 +141,7 @@ class Orchestrator:
         self._unsent: Commit | None = None
         self._received: dict[tuple[str, str], list[int]] = {}
         self._look_again = False
+        self._queues: dict[str, dict[UUID, Live]] = {}
 
     # -- one turn
 
@@ -169,16 +176,24 @@ class Orchestrator:
         """Executions with work on the cluster."""
         return sum(1 for live in self.live.values() if len(live.flights))
 
+    def stuck_workers(self) -> set[str]:
+        """Workers to be ended, because an attempt on them should long be over and its worker could not do it itself."""
+        return self._overdue.workers(self._clock.monotonic_s())
+
     def release_all(self) -> None:
         """Give all executions back, for others to claim; used at a clean end."""
         self._store.commit(Commit(engine_id=self.engine_id, released=list(self.live)))
         self._dispatch.cancel(list(self.live.values()))
+        if self.live:
+            # Another engine need not wait for its next look.
+            self._notifier.notify(ENGINE_CHANNEL, ["released"])
         self.live.clear()
 
     # -- what comes in
 
     def _take(self, reports: Iterable[ClusterReport]) -> None:
         arrived: dict[UUID, list[tuple[Delivery, str]]] = {}
+        lost: list[TaskLost] = []
         for report in reports:
             match report:
                 case OutcomesArrived(body):
@@ -187,13 +202,18 @@ class Orchestrator:
                     for delivery in message.deliveries:
                         arrived.setdefault(delivery.execution, []).append((delivery, message.worker))
                 case TaskLost():
-                    self._lose(report)
+                    lost.append(report)
                 case ClusterBack():
                     self._batch.to_plan |= self.live
         for execution, deliveries in arrived.items():
             live = self.live.get(execution)
             if live is not None:
                 self._deliver(live, deliveries)
+            for delivery, _ in deliveries:
+                if delivery.closed:
+                    self._overdue.closed(execution, delivery.segment)
+        # Afterwards: what a worker told before it died came before its death.
+        self._lose(lost)
 
     def _deliver(self, live: Live, deliveries: Sequence[tuple[Delivery, str]]) -> None:
         outcomes: list[Outcome] = []
@@ -205,41 +225,66 @@ class Orchestrator:
             outcomes.extend(read_outcomes(live.graph, delivery, worker))
             if delivery.closed:
                 closed.append(delivery.segment)
+            live.begun.add(delivery.segment)
         if outcomes:
+            self._overdue.see(live.id, live.graph.by_id, outcomes, self._clock.monotonic_s())
             self._costs.see(live.version.stored.id, tuple(outcomes))
             self._apply(live, Outcomes(tuple(outcomes)))
         limited = live.limited
         for segment in closed:
             spans = self._dispatch.land(live, segment)
+            live.begun.discard(segment)
             if not spans or live.execution.state.final:
                 continue
             if limited or _any_open(live.execution.nodes, spans):
                 self._apply(live, SegmentClosed(segment, spans))
         live.note_work(self._clock.now())
 
-    def _lose(self, report: TaskLost) -> None:
-        lost = self._dispatch.lost(report.key)
-        for execution, segment in lost:
-            live = self.live.get(execution)
-            if live is None:
-                continue
-            spans = self._dispatch.land(live, segment)
-            if not spans:
-                continue
-            logger.warning(
-                "segment lost",
-                extra={"execution": str(execution), "segment": segment, "reason": report.reason},
-            )
+    def _lose(self, reports: Sequence[TaskLost]) -> None:
+        """Tasks will not end. Suspected is what had begun; if that is not known, the first ones of those lost together."""
+        lost: list[tuple[TaskLost, Live, str, tuple[Span, ...], bool]] = []
+        for report in reports:
+            segments = self._dispatch.lost(report.key)
+            for execution, segment in sorted(segments, key=lambda one: _number(one[1])):
+                live = self.live.get(execution)
+                spans = self._dispatch.land(live, segment) if live is not None else ()
+                if live is None or not spans:
+                    continue
+                lost.append((report, live, segment, spans, segment in live.begun))
+                live.begun.discard(segment)
+        known = {report.worker for report, _, _, _, begun in lost if begun and not report.blameless}
+        unknown = 0
+        for report, live, segment, spans, begun in lost:
+            suspected = begun and not report.blameless
+            if not report.blameless and report.worker not in known and unknown < _SUSPECTS:
+                unknown += 1
+                suspected = True
+            # A task that fails without its worker (its inputs cannot be fetched or opened there) does so by itself.
+            began = begun or not report.worker
+            self._lose_segment(live, report, segment, spans, began=began, suspected=suspected)
+
+    def _lose_segment(
+        self, live: Live, report: TaskLost, segment: str, spans: tuple[Span, ...], *, began: bool, suspected: bool
+    ) -> None:
+        logger.warning(
+            "segment lost",
+            extra={
+                "execution": str(live.id),
+                "segment": segment,
+                "worker": report.worker,
+                "reason": report.reason,
+                "suspected": suspected,
+            },
+        )
+        late = self._overdue.lost(live.id, segment, self._clock.monotonic_s(), self._clock.now())
+        if late is not None:
+            self._apply(live, Outcomes((late,)))
+        if not live.execution.state.final:
             event = SegmentLost(
-                segment,
-                spans,
-                report.worker,
-                report.reason,
-                started=len(lost) == 1,
-                blameless=report.blameless,
+                segment, spans, report.worker, report.reason, started=began, blameless=not suspected
             )
             self._apply(live, event)
-            live.note_work(self._clock.now())
+        live.note_work(self._clock.now())
 
     def _wake(self, timer: Timer) -> None:
         live = self.live.get(timer.execution)
@@ -261,7 +306,13 @@ class Orchestrator:
     def _adopt(self, claim: Claim) -> None:
         """An execution is this engine's now."""
         version = self._versions.get(claim.version_id)
-        execution = restore(claim, version.graph)
+        refused: WfError | None = None
+        sizes: Mapping[str, Sequence[tuple[Element, int]]] = {}
+        try:
+            sizes = known_sizes(version.graph, claim.parameters)
+        except WfError as error:
+            refused = error
+        execution = restore(claim, version.graph, sizes)
         live = Live(
             claim=claim,
             version=version,
@@ -276,15 +327,10 @@ class Orchestrator:
             ),
             worked_s=claim.worked_s,
         )
-        for runs in execution.nodes.values():
-            live.ended += runs.ended
-            live.failed += sum(1 for run in runs.runs.values() if run.state is NodeState.FAILED)
         self.live[claim.id] = live
-        try:
-            sizes = known_sizes(version.graph, claim.parameters)
-        except WfError as error:
+        if refused is not None:
             self._apply(live, Claimed())
-            self._apply(live, Refused(live.graph.nodes[0].id, (), described(error)))
+            self._apply(live, Refused(live.graph.nodes[0].id, (), described(refused)))
             return
         self._apply(live, Claimed(sizes))
         if claim.cancel_requested_at is not None:
@@ -359,15 +405,42 @@ class Orchestrator:
         batch = self._batch
         cancelled, batch.to_cancel = batch.to_cancel, []
         self._dispatch.cancel(cancelled)
+        if cancelled:
+            self._overdue.cancelled((live.id for live in cancelled), self._clock.monotonic_s())
         finished, batch.finished = batch.finished, []
         for live in finished:
             for segment in list(live.flights):
                 self._dispatch.land(live, segment)
             self.live.pop(live.id, None)
             batch.to_plan.pop(live.id, None)
+            self._queues.get(live.version.stored.name, {}).pop(live.id, None)
+            self._admit(live)
         self._plan()
         self._dispatch.release()
         return batch.pending
+
+    def _held(self, live: Live) -> bool:
+        """Whether an execution that has not begun must wait because its workflow runs often enough."""
+        most = live.version.definition.policy.max_executions
+        if most is None or live.admitted:
+            return False
+        name = live.version.stored.name
+        others = [other for other in self.live.values() if other.version.stored.name == name]
+        if sum(other.admitted for other in others) < most:
+            live.admitted = True
+            return False
+        self._queues.setdefault(name, {})[live.id] = live
+        live.held_by = f"{most} executions of {name} run, which is as many as it allows"
+        self._batch.changed[live.id] = live
+        return True
+
+    def _admit(self, finished: Live) -> None:
+        """One has ended: the next of its workflow may begin."""
+        queue = self._queues.get(finished.version.stored.name)
+        if queue:
+            live = queue.pop(next(iter(queue)))
+            live.held_by = ""
+            self._batch.to_plan[live.id] = live
 
     def _plan(self) -> None:
         """Plan what may have become ready and hand it over."""
@@ -375,6 +448,8 @@ class Orchestrator:
         planned: list[tuple[Live, Planned]] = []
         for live in waiting.values():
             if live.execution.state.final or live.execution.paused_at is not None or live.id not in self.live:
+                continue
+            if self._held(live):
                 continue
             one = self._dispatch.plan(live)
             hits = self._reuse.hits(live, one)
@@ -388,9 +463,18 @@ class Orchestrator:
                 for event in self._waits.begin(live, one.actions, self._batch):
                     self._apply(live, event)
             planned.append((live, one))
-        self._dispatch.submit(planned)
+        try:
+            self._dispatch.submit(planned)
+        except WfError:
+            self._batch.to_plan |= {live.id: live for live, _ in planned}
+            raise
         for live, _ in planned:
             live.note_work(self._clock.now())
+
+
+def _number(segment: str) -> int:
+    """The place of a segment in the order in which segments were made."""
+    return int(segment.rpartition("-")[2])
 
 
 def _any_open(nodes: Mapping[str, NodeRuns], spans: Sequence[Span]) -> bool:

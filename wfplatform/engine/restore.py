@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from wfplatform.core.execution import Element, Execution, NodeRuns, NodeState, Run
-from wfplatform.core.graph import Graph, NodeKind
+from wfplatform.core.execution import Element, Execution, NodeRuns, NodeState, Run, ended_among
+from wfplatform.core.graph import Graph, OutputRef
 from wfplatform.core.lifecycle import new_execution
 from wfplatform.core.ports import Claim
 from wfplatform.engine.shape import recorded_sizes
@@ -13,17 +14,21 @@ from wfplatform.engine.shape import recorded_sizes
 __all__ = ["restore"]
 
 
-def restore(claim: Claim, graph: Graph) -> Execution:
+def restore(claim: Claim, graph: Graph, given: Mapping[str, Sequence[tuple[Element, int]]] | None = None) -> Execution:
     """The execution as the last engine committed it.
 
-    Sizes of nodes mapped over values of the definition are not committed; `Claimed` brings them. Those of nodes mapped over outputs follow from
-    the lengths recorded with these outputs.
+    Args:
+        claim: what is committed of it.
+        graph: its definition.
+        given: node -> (prefix, number of elements below it) each, for nodes mapped over values of the definition or of parameters: these are not committed. Those of
+            nodes mapped over outputs follow from the lengths recorded with the outputs.
     """
     execution = new_execution(claim.id, graph, claim.epoch)
     execution = replace(
         execution,
         state=claim.state,
         started_at=claim.started_at,
+        cancel_requested_at=claim.cancel_requested_at,
         paused_at=claim.paused_at,
         error=claim.error,
     )
@@ -33,22 +38,27 @@ def restore(claim: Claim, graph: Graph) -> Execution:
     turns: dict[tuple[str, Element], int] = {}
     for stored in claim.runs:
         node = graph.by_id[stored.node]
-        if node.type == NodeKind.LOOP and len(stored.element) > node.rank:
+        if len(stored.element) > node.rank:
             key = (stored.node, stored.element[:-1])
             turns[key] = max(turns.get(key, 0), stored.element[-1] + 1)
-            continue
-        runs.setdefault(stored.node, {})[stored.element] = stored.run
+        elif len(stored.element) == node.rank or stored.run.state.final:
+            # A shorter one that is not final was a branch that had ended as a whole, until a retry opened it again.
+            runs.setdefault(stored.node, {})[stored.element] = stored.run
     for (name, element), count in turns.items():
         known = runs.setdefault(name, {})
         run = known.get(element, Run(NodeState.PENDING))
-        if not run.state.final:
+        if run.state is not NodeState.COMPLETED:
             known[element] = replace(run, sizes={"turns": count})
-    nodes = dict(execution.nodes)
-    for name, found in runs.items():
-        ended = sum(1 for run in found.values() if run.state.final)
-        nodes[name] = NodeRuns(nodes[name].rank, recorded_sizes(graph, name, runs), found, ended)
+    nodes: dict[str, NodeRuns] = {}
     for node in graph.nodes:
-        if node.id not in runs and node.rank:
-            nodes[node.id] = NodeRuns(node.rank, recorded_sizes(graph, node.id, runs))
+        found = runs.get(node.id, {})
+        sizes = recorded_sizes(graph, node.id, runs) if node.rank else {}
+        sizes = dict(given[node.id] if given and node.id in given else ()) | sizes
+        for port, levels in node.over.items():
+            binding = node.inputs[port]
+            if isinstance(binding, OutputRef):
+                along = nodes[binding.node].sizes.items()
+                sizes = {prefix: size for prefix, size in along if len(prefix) < levels} | sizes
+        nodes[node.id] = NodeRuns(node.rank, sizes, found, ended_among(found))
     open_nodes = sum(1 for runs_ in nodes.values() if not runs_.complete)
     return replace(execution, nodes=nodes, open_nodes=open_nodes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from wfplatform.core.execution import Element, Run
-from wfplatform.core.graph import Binding, Graph, OutputRef, references, size_key
+from wfplatform.core.execution import Element, NodeState, Run
+from wfplatform.core.graph import Binding, Graph, OutputRef, references, size_key, size_within
 from wfplatform.core.ports import StoredRun
 
 __all__ = ["recorded_sizes", "shape_sources", "sizes_of_runs"]
@@ -23,15 +23,27 @@ def recorded_sizes(graph: Graph, name: str, runs: Runs) -> dict[Element, int]:
             continue
         source = graph.by_id[binding.node]
         if levels > source.rank:
+            key = size_key(binding)
             for element, run in runs.get(source.id, {}).items():
-                size = (run.sizes or {}).get(size_key(binding))
-                if size is not None and len(element) == source.rank:
-                    found.setdefault(element, size)
+                if len(element) == source.rank and run.state is NodeState.COMPLETED:
+                    _within(found, run.sizes or {}, key, element, (), levels - source.rank)
         if source.rank:
             for prefix, size in recorded_sizes(graph, source.id, runs).items():
                 if len(prefix) < levels:
                     found.setdefault(prefix, size)
     return found
+
+
+def _within(
+    found: dict[Element, int], sizes: Mapping[str, int], key: str, element: Element, indices: Element, levels: int
+) -> None:
+    size = sizes.get(size_within(key, indices))
+    if size is None:
+        return
+    found.setdefault((*element, *indices), size)
+    if levels > 1:
+        for index in range(size):
+            _within(found, sizes, key, element, (*indices, index), levels - 1)
 
 
 def shape_sources(graph: Graph, binding: Binding) -> list[str]:

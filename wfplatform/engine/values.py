@@ -124,8 +124,7 @@ class EngineInputs:
                 return ["plain", self._value(binding, element, levels, "")]
 
     def _output_digests(self, node: str, port: str, prefix: Element) -> Any:
-        rank = self._graph.by_id[node].rank
-        size = self._sizes.get(node, {}).get(prefix) if len(prefix) < rank else None
+        size = self._size(node, prefix)
         if size is not None:
             return [self._output_digests(node, port, (*prefix, index)) for index in range(size)]
         outputs = self._outputs.get((node, prefix))
@@ -147,9 +146,16 @@ class EngineInputs:
             case _:
                 return plain_output(self._value(binding, (), 0, "result"))
 
+    def _size(self, node: str, prefix: Element) -> int | None:
+        """How many elements there are below a prefix; None of one element, and of a branch that ended as a whole."""
+        if len(prefix) >= self._graph.by_id[node].rank:
+            return None
+        if any((node, prefix[:cut]) in self._outputs for cut in range(len(prefix) + 1)):
+            return None
+        return self._sizes.get(node, {}).get(prefix)
+
     def _tree_of(self, ref: OutputRef, prefix: Element) -> dict[str, Any]:
-        rank = self._graph.by_id[ref.node].rank
-        size = self._sizes.get(ref.node, {}).get(prefix) if len(prefix) < rank else None
+        size = self._size(ref.node, prefix)
         if size is not None:
             return tree_output("list", [self._tree_of(ref, (*prefix, index)) for index in range(size)])
         outputs = self._outputs.get((ref.node, prefix))
@@ -204,9 +210,7 @@ class EngineInputs:
             return value
 
         def gather(prefix: Element) -> Any:
-            if len(prefix) == rank:
-                return leaf(prefix)
-            size = self._sizes.get(ref.node, {}).get(prefix)
+            size = self._size(ref.node, prefix)
             if size is None:
                 return leaf(prefix)
             return [gather((*prefix, index)) for index in range(size)]

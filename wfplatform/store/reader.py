@@ -143,6 +143,14 @@ class Reader:
         query = select(_EXECUTION.id, _EXECUTION.state).where(_EXECUTION.id.in_(list(execution_ids)))
         return {row["id"]: ExecutionState(row["state"]) for row in self._rows(tenant_id, query)}
 
+    def keyed(self, tenant_id: UUID, workflow_name: str, idempotency_key: str) -> UUID | None:
+        """The execution of a workflow that was started under a key."""
+        query = select(_EXECUTION.id).where(
+            _EXECUTION.workflow_name == workflow_name, _EXECUTION.idempotency_key == idempotency_key
+        )
+        rows = self._rows(tenant_id, query)
+        return rows[0]["id"] if rows else None
+
     def find(self, tenant_id: UUID, prefix: str) -> ExecutionRecord:
         """An execution by its id or by the first digits of it, with or without dashes.
 

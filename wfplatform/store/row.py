@@ -267,6 +267,7 @@ def child_rows(children: Sequence[tuple[UUID, NewExecution]]) -> list[dict[str, 
                 "parent_node": parent_node,
                 "parent_element": parent_element,
                 "depth": new.depth,
+                "idempotency_key": new.idempotency_key and clean(new.idempotency_key),
             }
         )
     return rows

@@ -149,13 +149,13 @@ where changed.final and c.execution_id = changed.id and c.done_at is null and c.
 
 CHILDREN: Final = """
 insert into execution (id, tenant_id, version_id, workflow_name, priority, parameters, tags, created_by, timeout_s,
-    parent_id, parent_node, parent_element, depth)
+    parent_id, parent_node, parent_element, depth, idempotency_key)
 select u.id, u.tenant_id, u.version_id, u.workflow_name, u.priority, u.parameters::json, u.tags, u.created_by, u.timeout_s,
-    u.parent_id, u.parent_node, u.parent_element, u.depth
+    u.parent_id, u.parent_node, u.parent_element, u.depth, u.idempotency_key
 from json_to_recordset(%(rows)s::json) as u(
     id uuid, tenant_id uuid, version_id uuid, workflow_name text, priority int, parameters text, tags text[], created_by text,
-    timeout_s float8, parent_id uuid, parent_node text, parent_element int[], depth int)
-on conflict (id) do nothing"""
+    timeout_s float8, parent_id uuid, parent_node text, parent_element int[], depth int, idempotency_key text)
+on conflict do nothing"""
 
 RELEASED_UNKNOWN: Final = """
 update execution set engine_id = null, updated_at = now() where engine_id = %(engine)s and id <> all(%(known)s)"""

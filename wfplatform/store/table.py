@@ -164,6 +164,14 @@ class ExecutionRow(Row, table=True):
             postgresql_where=text(f"engine_id is null and {LIVE}"),
         ),
         Index("execution_engine_idx", "engine_id", postgresql_where=text("engine_id is not null")),
+        Index(
+            "execution_idempotency_key_idx",
+            "tenant_id",
+            "workflow_name",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key is not null"),
+        ),
         Index("execution_parent_idx", "parent_id", postgresql_where=text("parent_id is not null")),
     )
 
@@ -197,6 +205,7 @@ class ExecutionRow(Row, table=True):
     parent_node: str | None = _of(Text)
     parent_element: list[int] | None = _of(ARRAY(Integer))
     depth: int = _of(Integer, null=False, default="0")
+    idempotency_key: str | None = _of(Text)
 
 
 class NodeExecutionRow(Row, table=True):

@@ -124,6 +124,11 @@ class MemoryReader:
             raise NotFoundError("execution_not_found", f"No execution has the id {execution_id}.")
         return found
 
+    def keyed(self, tenant_id: UUID, workflow_name: str, idempotency_key: str) -> UUID | None:
+        """The execution of a workflow that was started under a key."""
+        with self._store.transaction():
+            return self._store.contents.keyed.get((tenant_id, workflow_name, idempotency_key))
+
     def find(self, tenant_id: UUID, prefix: str) -> ExecutionRecord:
         """An execution by the first digits of its id."""
         digits = prefix.replace("-", "").lower()

@@ -64,6 +64,7 @@ class MemoryContents:
         self.artifacts: dict[tuple[UUID, str, str], tuple[str | None, bytes | None]] = {}
         self.commands: dict[int, StoredCommand] = {}
         self.cache: dict[tuple[UUID, str], tuple[CachedResult, datetime | None]] = {}
+        self.keyed: dict[tuple[UUID, str, str], UUID] = {}
         self.versions: dict[UUID, StoredVersion] = {}
         self.current: dict[tuple[UUID, str], UUID] = {}
         self.code: dict[tuple[UUID, str], bytes] = {}
@@ -76,7 +77,11 @@ class MemoryContents:
         self.cache[entry.tenant_id, entry.key] = (result, until)
 
     def add(self, tenant_id: UUID, new: NewExecution) -> None:
-        """Insert a pending execution, unless it is there."""
+        """Insert a pending execution, unless it is there, or another under its key."""
+        if new.idempotency_key is not None:
+            key = (tenant_id, new.workflow_name, new.idempotency_key)
+            if self.keyed.setdefault(key, new.id) != new.id:
+                return
         now = self.now()
         self.executions.setdefault(
             new.id,
@@ -109,6 +114,7 @@ class MemoryContents:
                 nodes_failed=0,
                 parent=new.parent,
                 depth=new.depth,
+                idempotency_key=new.idempotency_key,
             ),
         )
 
