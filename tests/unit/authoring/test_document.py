@@ -44,6 +44,7 @@ from wfplatform.errors import DefinitionError
 
 SCHEMA = jsonschema.Draft202012Validator(document_schema())
 
+PLACE = st.floats(-1e6, 1e6).map(lambda place: place + 0.0)  # minus zero is zero on a canvas
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 KEYS = TEXT | st.sampled_from(["$ref", "$list", "$literal", "$", "a/b", "after", "guard", "path"])
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,6}", fullmatch=True)
@@ -145,7 +146,7 @@ def definitions(draw: st.DrawFn) -> Definition:
                 guard=draw(st.none() | st.builds(Guard, st.sampled_from(choices), st.booleans())) if choices else None,
                 config=config,
                 policy=draw(POLICIES),
-                position=draw(st.none() | st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))),
+                position=draw(st.none() | st.tuples(PLACE, PLACE)),
                 notes=draw(TEXT),
             )
         )
