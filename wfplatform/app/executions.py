@@ -11,7 +11,7 @@ from uuid import UUID
 from wfplatform.app.port import Changes, ExecutionCatalog, OpenValue, Records
 from wfplatform.app.result import result_output
 from wfplatform.authoring.document import from_document
-from wfplatform.core.execution import ExecutionState
+from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Graph, Json
 from wfplatform.core.ports import Ids, NewExecution, Notifier, StoredVersion
 from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord
@@ -206,14 +206,14 @@ class Executions:
         found: dict[UUID, ExecutionState] = {}
         open_ids = list(execution_ids)
         while True:
-            version = self._changes.version
+            ended = self._changes.ended
             states = self._records.states(self._tenant_id, open_ids)
             found |= states
             open_ids = [one for one in open_ids if not states[one].final]
             left_s = _POLL_S if until_s is None else until_s - time.monotonic()
             if not open_ids or left_s <= 0:
                 return found
-            self._changes.wait(version, min(left_s, _POLL_S))
+            self._changes.wait_ended(ended, min(left_s, _POLL_S))
 
     def result(self, execution_id: UUID, timeout_s: float | None = None) -> Any:
         """Wait for the end and return what the workflow returned.
@@ -257,6 +257,26 @@ class Executions:
             found.extend(page.items)
             page = self._records.logs(self._tenant_id, execution_id, after=page.next)
         return found
+
+    def results(self, execution_ids: Sequence[UUID], timeout_s: float | None = None) -> list[Any]:
+        """Wait for several executions and return what each returned, in the order of the ids.
+
+        Raises:
+            WaitTimeoutError, NodeError, ExecutionError: as `result`, for the first of them that has none.
+        """
+        states = self.wait(execution_ids, timeout_s)
+        heads = self._records.heads(self._tenant_id, execution_ids)
+        wanted: dict[UUID, list[tuple[str, Element | None]]] = {}
+        for one in execution_ids:
+            if states[one] is not ExecutionState.COMPLETED:
+                return [self.result(one, 0)]  # raises what is the matter with it
+            graph = self.graph(heads[one][0])
+            wanted[one] = [(name, None) for name in shape_sources(graph, graph.result)]
+        stored = self._records.outputs_of_many(self._tenant_id, wanted)
+        return [
+            self._open_value(result_output(self.graph(heads[one][0]), heads[one][1], stored.get(one, ())))
+            for one in execution_ids
+        ]
 
     def graph(self, version_id: UUID) -> Graph:
         """The graph of a published version."""

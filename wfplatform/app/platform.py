@@ -90,6 +90,18 @@ class WorkflowPlatform:
             )
         )
 
+    def results(self, executions: Sequence[Execution], timeout_s: float | None = None) -> list[Any]:
+        """Wait for several executions and return what each returned; much quicker than asking one after the other.
+
+        Args:
+            executions: as `run_many` returned them.
+            timeout_s: seconds to wait for all of them; None = as long as it takes.
+
+        Raises:
+            WaitTimeoutError, NodeError, ExecutionError: as `Execution.result`, for the first that has no result.
+        """
+        return self.executions.results([execution.id for execution in executions], timeout_s)
+
     def execution(self, execution_id: UUID | str) -> Execution:
         """An execution that was started before, here or anywhere.
 

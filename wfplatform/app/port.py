@@ -84,6 +84,18 @@ class Records(Protocol):
         """Lines, oldest first, a page at a time."""
         ...
 
+    def heads(
+        self, tenant_id: UUID, execution_ids: Sequence[UUID]
+    ) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
+        """Execution -> its version and parameters."""
+        ...
+
+    def outputs_of_many(
+        self, tenant_id: UUID, wanted: Mapping[UUID, Sequence[tuple[str, Element | None]]]
+    ) -> Mapping[UUID, Sequence[StoredRun]]:
+        """Outputs of elements of several executions."""
+        ...
+
     def outputs(
         self, tenant_id: UUID, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]
     ) -> Sequence[StoredRun]:
@@ -101,4 +113,13 @@ class Changes(Protocol):
     @property
     def version(self) -> int:
         """The newest version."""
+        ...
+
+    @property
+    def ended(self) -> int:
+        """How many announcements there were that an execution has ended."""
+        ...
+
+    def wait_ended(self, ended: int, timeout_s: float) -> int:
+        """Wait until an execution is announced to have ended after the count `ended`; returns the newest count."""
         ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wfplatform.app.port import OpenValue
 from wfplatform.core.graph import Graph, Json
 from wfplatform.core.ports import StoredRun
 from wfplatform.engine.shape import sizes_of_runs

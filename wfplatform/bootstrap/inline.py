@@ -1,4 +1,5 @@
-"""The whole platform in one process: the same engine, planner and node runner over a store in memory and an executor without a cluster.
+"""The whole platform in one process: the same engine, planner and node runner, over a store in memory and an executor
+without a cluster.
 
 For users' tests and for ours. Refuses durability.
 """

@@ -165,8 +165,8 @@ class Commit:
     """One transaction of an engine: all of it, or nothing and an error.
 
     Args:
-        nodes: in the order in which they happened; the last one of an element wins. A failed outcome that will be tried again, and a lost
-            attempt, is kept as an attempt of its own beside the node's row.
+        nodes: in the order in which they happened; the last one of an element wins. A failed outcome that will be tried
+            again, and a lost attempt, is kept as an attempt of its own beside the node's row.
         children: child executions to insert.
         commands: for the engines of other executions: that a child has ended.
         cache: results that later executions may reuse.
@@ -253,7 +253,7 @@ class EngineStore(Protocol):
     """What an engine reads and writes."""
 
     def claim(self, engine_id: UUID, *, limit: int) -> Sequence[Claim]:
-        """Take up to `limit` executions that nobody owns and that are to run; their epoch grows by one."""
+        """Take up to `limit` executions that nobody owns and that are to run; their epoch grows by one, pending ones run."""
         ...
 
     def commit(self, commit: Commit) -> None:

@@ -168,7 +168,7 @@ class Dispatch:
 
 
 class _Read(NamedTuple):
-    """What a plan reads: for each segment its committed elements, the turns of loops that go on, and the outputs of all of these."""
+    """What a plan reads: for each segment its committed elements, the turns of loops that go on, and all their outputs."""
 
     known: Mapping[str, Sequence[tuple[str, Element]]]
     loops: Mapping[tuple[str, Element], int]

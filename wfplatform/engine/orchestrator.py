@@ -1,14 +1,14 @@
 """The engine's one thread: takes what happened, lets `core.lifecycle` decide, commits, and only then carries out what follows.
 
-Everything between two commits is one batch; while a commit waits for the disk, the next batch gathers. Refuses to act on anything that is
-not committed.
+Everything between two commits is one batch; while a commit waits for the disk, the next batch gathers. Refuses to act on
+anything that is not committed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -81,7 +81,7 @@ class EngineOptions:
     claim_at_once: int = 200
     budget_s: float = 1.0
     grace_s: float = 5.0
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 class Orchestrator:
@@ -301,6 +301,10 @@ class Orchestrator:
         claims = self._store.claim(self.engine_id, limit=min(room, self._options.claim_at_once))
         for claim in claims:
             self._adopt(claim)
+        # Whatever still runs for the engine before this one is refused when it ends: it only holds a place.
+        stale = [(claim.id, claim.epoch - 1) for claim in claims if claim.epoch > 1]
+        if stale:
+            self._executor.cancel(stale, [])
         return len(claims)
 
     def _adopt(self, claim: Claim) -> None:
@@ -326,6 +330,7 @@ class Orchestrator:
                 parameters=claim.parameters,
             ),
             worked_s=claim.worked_s,
+            told_at_s=self._clock.monotonic_s(),
         )
         self.live[claim.id] = live
         if refused is not None:
@@ -394,7 +399,8 @@ class Orchestrator:
         self._unsent = None
         changed, self._batch.changed = self._batch.changed, {}
         if changed:
-            self._notifier.notify(EXECUTION_CHANNEL, [str(execution) for execution in changed])
+            told = [f"{execution} {live.execution.state}" for execution, live in changed.items()]
+            self._notifier.notify(EXECUTION_CHANNEL, told)
         if commit.children or commit.commands:
             self._notifier.notify(ENGINE_CHANNEL, ["new"])
             # What was written for others may be for this engine.

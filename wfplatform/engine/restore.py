@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from wfplatform.core.execution import Element, Execution, NodeRuns, NodeState, Run, ended_among
+from wfplatform.core.execution import AT_ODDS, Element, Execution, NodeRuns, NodeState, Run, ended_among
 from wfplatform.core.graph import Graph, OutputRef
 from wfplatform.core.lifecycle import new_execution
 from wfplatform.core.ports import Claim
-from wfplatform.engine.shape import recorded_sizes
+from wfplatform.engine.shape import agree, recorded_sizes
 
 __all__ = ["restore"]
 
@@ -20,8 +20,8 @@ def restore(claim: Claim, graph: Graph, given: Mapping[str, Sequence[tuple[Eleme
     Args:
         claim: what is committed of it.
         graph: its definition.
-        given: node -> (prefix, number of elements below it) each, for nodes mapped over values of the definition or of parameters: these are not committed. Those of
-            nodes mapped over outputs follow from the lengths recorded with the outputs.
+        given: node -> (prefix, number of elements below it) each, for nodes mapped over values of the definition or of
+            parameters: these are not committed. Those of nodes mapped over outputs follow from recorded lengths.
     """
     execution = new_execution(claim.id, graph, claim.epoch)
     execution = replace(
@@ -53,12 +53,14 @@ def restore(claim: Claim, graph: Graph, given: Mapping[str, Sequence[tuple[Eleme
     for node in graph.nodes:
         found = runs.get(node.id, {})
         sizes = recorded_sizes(graph, node.id, runs) if node.rank else {}
-        sizes = dict(given[node.id] if given and node.id in given else ()) | sizes
+        for prefix, size in (given or {}).get(node.id, ()):
+            agree(sizes, prefix, size)
         for port, levels in node.over.items():
             binding = node.inputs[port]
             if isinstance(binding, OutputRef):
-                along = nodes[binding.node].sizes.items()
-                sizes = {prefix: size for prefix, size in along if len(prefix) < levels} | sizes
+                for prefix, size in nodes[binding.node].sizes.items():
+                    if len(prefix) < levels and size != AT_ODDS:
+                        agree(sizes, prefix, size)
         nodes[node.id] = NodeRuns(node.rank, sizes, found, ended_among(found))
     open_nodes = sum(1 for runs_ in nodes.values() if not runs_.complete)
     return replace(execution, nodes=nodes, open_nodes=open_nodes)

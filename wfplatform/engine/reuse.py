@@ -1,7 +1,7 @@
 """Results of earlier executions in place of nodes that would compute the same again.
 
-The key is over what the node's function does (with the helpers it reaches), the digests of its inputs, and the salt of its policy. A function
-that cannot be analysed has no key: its node is computed.
+The key is over what the node's function does (with the helpers it reaches), the digests of its inputs, and the salt of its
+policy. A function that cannot be analysed has no key: its node is computed.
 """
 
 from __future__ import annotations

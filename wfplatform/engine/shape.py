@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from wfplatform.core.execution import Element, NodeState, Run
+from wfplatform.core.execution import AT_ODDS, WHOLE, Element, NodeState, Run
 from wfplatform.core.graph import Binding, Graph, OutputRef, references, size_key, size_within
 from wfplatform.core.ports import StoredRun
 
-__all__ = ["recorded_sizes", "shape_sources", "sizes_of_runs"]
+__all__ = ["agree", "recorded_sizes", "shape_sources", "sizes_of_runs"]
 
 type Runs = Mapping[str, Mapping[Element, Run]]
 
@@ -30,8 +30,13 @@ def recorded_sizes(graph: Graph, name: str, runs: Runs) -> dict[Element, int]:
         if source.rank:
             for prefix, size in recorded_sizes(graph, source.id, runs).items():
                 if len(prefix) < levels:
-                    found.setdefault(prefix, size)
+                    agree(found, prefix, size)
     return found
+
+
+def agree(found: dict[Element, int], prefix: Element, size: int) -> None:
+    """Note a number of elements; one that is not the same as before puts them at odds."""
+    found[prefix] = size if found.get(prefix, size) == size else AT_ODDS
 
 
 def _within(
@@ -40,7 +45,7 @@ def _within(
     size = sizes.get(size_within(key, indices))
     if size is None:
         return
-    found.setdefault((*element, *indices), size)
+    agree(found, (*element, *indices), size)
     if levels > 1:
         for index in range(size):
             _within(found, sizes, key, element, (*indices, index), levels - 1)
@@ -69,15 +74,24 @@ def sizes_of_runs(graph: Graph, stored: Iterable[StoredRun]) -> dict[str, dict[E
     runs: dict[str, dict[Element, Run]] = {}
     for one in listed:
         runs.setdefault(one.node, {})[one.element] = one.run
-    sizes = {node.id: recorded_sizes(graph, node.id, runs) for node in graph.nodes if node.rank}
-    for one in listed:
-        found = sizes.get(one.node)
-        if found is None:
+    sizes: dict[str, dict[Element, int]] = {}
+    for node in graph.nodes:
+        if not node.rank:
             continue
-        element = one.element[: graph.by_id[one.node].rank]
-        for length in range(len(element)):
-            found[element[:length]] = max(found.get(element[:length], 0), element[length] + 1)
-    for name, found in sizes.items():
-        if () not in runs.get(name, {}):  # else it was skipped or failed as a whole
-            found.setdefault((), 0)
+        known = runs.get(node.id, {})
+        found = sizes[node.id] = recorded_sizes(graph, node.id, runs)
+        for port, levels in node.over.items():
+            binding = node.inputs[port]
+            along = sizes.get(binding.node, {}) if isinstance(binding, OutputRef) else {}
+            for prefix, size in along.items():
+                if len(prefix) < levels:
+                    found.setdefault(prefix, size)
+        seen: dict[Element, int] = {}
+        for element in (*known, *found):
+            for length in range(min(len(element), node.rank)):
+                seen[element[:length]] = max(seen.get(element[:length], 0), element[length] + 1)
+        for prefix, size in seen.items():
+            found.setdefault(prefix, size)
+        if WHOLE not in known:  # else it was skipped or failed as a whole
+            found.setdefault(WHOLE, 0)
     return sizes

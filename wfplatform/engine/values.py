@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+from wfplatform.authoring.call import follow
+from wfplatform.compiler.tree import open_output
 from wfplatform.core.execution import Element
 from wfplatform.core.graph import (
     Binding,
@@ -24,10 +26,10 @@ from wfplatform.core.graph import (
 )
 from wfplatform.errors import WfError
 
-__all__ = ["EngineInputs", "Unreadable", "plain_output", "tree_output"]
+__all__ = ["EngineInputs", "UnreadableError", "plain_output", "tree_output"]
 
 
-class Unreadable(WfError):
+class UnreadableError(WfError):
     """An input is not plain data."""
 
 
@@ -73,7 +75,7 @@ class EngineInputs:
         """The value of an input.
 
         Raises:
-            Unreadable: it is not plain data.
+            UnreadableError: it is not plain data.
         """
         found = self._graph.by_id[node]
         levels = found.over.get(port, 0)
@@ -84,7 +86,7 @@ class EngineInputs:
         """The value of an input as an output: what is not plain data is passed on as it is.
 
         Raises:
-            Unreadable: a part of something that is not plain data is wanted.
+            UnreadableError: a part of something that is not plain data is wanted.
         """
         found = self._graph.by_id[node]
         binding = found.inputs[port]
@@ -93,7 +95,12 @@ class EngineInputs:
             outputs = self._outputs.get((binding.node, element[:levels]))
             if outputs is not None:
                 return dict(outputs[binding.port])
-        return plain_output(self.read(node, port, element))
+        try:
+            return plain_output(self.read(node, port, element))
+        except UnreadableError:
+            if not isinstance(binding, OutputRef) or self._graph.by_id[binding.node].rank < levels:
+                raise
+            return self._tree_of(binding, element[:levels])
 
     def digest(self, node: str, port: str, element: Element) -> str:
         """SHA-256 over what an input is: digests of outputs, and the JSON of everything else."""
@@ -177,7 +184,7 @@ class EngineInputs:
                     value = value[step.key]  # type: ignore[index]
                 return _item(value, element[:levels])
             case Constant():
-                raise Unreadable(
+                raise UnreadableError(
                     "not_plain",
                     f"The {place} is not plain JSON data.",
                     "Delays and child workflows take numbers, texts, lists and dicts.",
@@ -197,16 +204,17 @@ class EngineInputs:
             if outputs is None:
                 return None
             output = outputs[ref.port]
+            return follow(open_output(output, opened), ref.path, f"`{ref.node}`")
+
+        def opened(output: Mapping[str, Any]) -> Json:
             if "value" not in output:
-                raise Unreadable(
+                raise UnreadableError(
                     "not_plain",
                     f"The {place} is the output {ref.port} of {ref.node}, which is not plain JSON data of at most 64 KiB "
                     f"(codec {output['codec']}, {output['size']} bytes).",
                     "Delays and child workflows take numbers, texts, lists and dicts: return those, or a path to the data.",
                 )
-            value = output["value"]
-            for step in ref.path:
-                value = value[step.key]
+            value: Json = output["value"]
             return value
 
         def gather(prefix: Element) -> Any:

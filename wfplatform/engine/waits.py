@@ -103,7 +103,7 @@ class Waits:
         )
         outputs = {(run.node, run.element): run.outputs for run in stored}
         inputs = EngineInputs(child, payload["parameters"], outputs, sizes_of_runs(child, stored))
-        output = inputs.gathered(child.result)
+        output = _without_bodies(inputs.gathered(child.result))
         return ChildEnded(node, element, state, outputs={DEFAULT_PORT: output}, sizes=_length(output))
 
     # -- pieces
@@ -181,6 +181,14 @@ def _sources(live: Live, node: str, element: Element) -> list[tuple[str, Element
         if link.port
         for source in live.execution.nodes[link.source].elements(element[: link.shared])
     ]
+
+
+def _without_bodies(output: dict[str, Any]) -> dict[str, Any]:
+    """A tree without the bytes of its items, which are kept as artifacts already."""
+    if output["codec"] != "tree":
+        return output
+    items = [{k: v for k, v in _without_bodies(item).items() if k != "body"} for item in output["items"]]
+    return {**output, "items": items}
 
 
 def _length(output: Mapping[str, Any]) -> dict[str, int] | None:

@@ -1,4 +1,4 @@
-"""Segments in this process, one after the other in a thread of their own: for tests and for trying things out without a cluster."""
+"""Segments in this process, one after the other in a thread of their own: for tests and for trials without a cluster."""
 
 from __future__ import annotations
 

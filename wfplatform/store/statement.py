@@ -209,7 +209,9 @@ with retried as materialized (
     select id from (select id, 0 as rank from retried union all select id, 1 from waiting) both_kinds
     order by rank limit %(limit)s
 )
-update execution e set engine_id = %(engine)s, epoch = e.epoch + 1, updated_at = now()
+update execution e set engine_id = %(engine)s, epoch = e.epoch + 1, updated_at = now(),
+    state = case e.state when 'pending' then 'running' else e.state end,
+    started_at = case e.state when 'pending' then now() else e.started_at end
 from picked where e.id = picked.id
 returning e.id, e.tenant_id, e.epoch, e.state, e.version_id, e.workflow_name, e.parameters, e.priority, e.timeout_s, e.worked_s,
     e.created_at, e.started_at, e.cancel_requested_at, e.paused_at, e.parent_id, e.parent_node,

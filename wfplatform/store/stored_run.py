@@ -6,7 +6,7 @@ Refuses: large artifacts; their location stands in the outputs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,16 +15,20 @@ import psycopg
 from wfplatform.core.execution import Element, NodeState, Run
 from wfplatform.core.ports import StoredRun
 
-__all__ = ["RUN_COLUMNS", "read_outputs", "stored_run"]
+__all__ = ["RUN_COLUMNS", "read_outputs", "read_outputs_of_many", "stored_run"]
 
 RUN_COLUMNS: Final = (
     "n.node_id, n.element, n.state, n.attempt, n.tries, n.lost, n.alone, n.upstream, n.verdict, n.sizes,"
     " n.due_at, n.error, n.reason"
 )
 _OUTPUTS: Final = f"""
-select {RUN_COLUMNS}, n.outputs, n.tenant_id
-from json_to_recordset(%s::json) as u(n text, e int[])
-join node_execution n on n.execution_id = %s and n.node_id = u.n and (u.e is null or n.element = u.e)"""  # noqa: S608 - made of constants
+with asked as materialized (select * from json_to_recordset(%(asked)s::json) as u(i uuid, n text, e int[]))
+select {RUN_COLUMNS}, n.outputs, n.tenant_id, n.execution_id
+from asked u join node_execution n on n.execution_id = u.i and n.node_id = u.n and n.element = u.e
+union all
+select {RUN_COLUMNS}, n.outputs, n.tenant_id, n.execution_id
+from asked u join node_execution n on n.execution_id = u.i and n.node_id = u.n
+where u.e is null"""  # noqa: S608 - made of constants
 _BODIES: Final = """
 select a.digest, a.codec, a.body from unnest(%s::text[], %s::text[]) as u(digest, codec)
 join artifact a on a.tenant_id = %s and a.digest = u.digest and a.codec = u.codec where a.body is not null"""
@@ -37,36 +41,52 @@ def stored_run(row: tuple[Any, ...], outputs: Mapping[str, Any] | None = None) -
     return StoredRun(node, tuple(element), run, outputs)
 
 
+type Wanted = Iterable[tuple[str, Element | None]]
+"""Nodes with an element, or with None for all their elements."""
+
+
 def read_outputs(
-    connection: psycopg.Connection[tuple[Any, ...]], execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]
+    connection: psycopg.Connection[tuple[Any, ...]], execution_id: UUID, wanted: Wanted
 ) -> list[StoredRun]:
-    """What is committed of some elements (None: of all of a node); small artifacts stand in their outputs as
-    `body`. What is not there is left out.
-    """
-    asked = json.dumps([{"n": node, "e": element} for node, element in wanted])
-    rows = connection.execute(_OUTPUTS, (asked, execution_id)).fetchall()
-    absent = {
-        (entry["digest"], entry["codec"])
-        for row in rows
-        for entry in (row[13] or {}).values()
-        if "value" not in entry and "location" not in entry
-    }
+    """What is committed of some elements; small artifacts stand in their outputs as `body`. What is not there is left out."""
+    return read_outputs_of_many(connection, {execution_id: wanted}).get(execution_id, [])
+
+
+def read_outputs_of_many(
+    connection: psycopg.Connection[tuple[Any, ...]], wanted: Mapping[UUID, Wanted]
+) -> dict[UUID, list[StoredRun]]:
+    """The same for several executions of one tenant."""
+    asked = json.dumps(
+        [{"i": str(id), "n": node, "e": element} for id, pairs in wanted.items() for node, element in pairs]
+    )
+    rows = connection.execute(_OUTPUTS, {"asked": asked}).fetchall()
+    absent = {key for row in rows for entry in (row[13] or {}).values() for key in _absent(entry)}
     bodies: dict[tuple[str, str], bytes] = {}
     if absent:
         digests, codecs = [digest for digest, _ in absent], [codec for _, codec in absent]
         found = connection.execute(_BODIES, (digests, codecs, rows[0][14]))
         bodies = {(digest, codec): bytes(body) for digest, codec, body in found}
-    return [stored_run(row[:13], _with_bodies(row[13], bodies)) for row in rows]
+    runs: dict[UUID, list[StoredRun]] = {}
+    for row in rows:
+        outputs = row[13]
+        if outputs and bodies:
+            outputs = {port: _with_body(entry, bodies) for port, entry in outputs.items()}
+        runs.setdefault(row[15], []).append(stored_run(row[:13], outputs))
+    return runs
 
 
-def _with_bodies(
-    outputs: Mapping[str, Any] | None, bodies: Mapping[tuple[str, str], bytes]
-) -> Mapping[str, Any] | None:
-    if outputs is None or not bodies:
-        return outputs
-    full = {}
-    for port, entry in outputs.items():
-        inline = "value" in entry or "location" in entry
-        body = None if inline else bodies.get((entry["digest"], entry["codec"]))
-        full[port] = entry if body is None else {**entry, "body": body}
-    return full
+def _absent(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Digest and codec of everything in an output that is kept as an artifact in the database."""
+    if entry["codec"] == "tree":
+        for item in entry["items"]:
+            yield from _absent(item)
+    elif "value" not in entry and "location" not in entry:
+        yield entry["digest"], entry["codec"]
+
+
+def _with_body(entry: Mapping[str, Any], bodies: Mapping[tuple[str, str], bytes]) -> Mapping[str, Any]:
+    if entry["codec"] == "tree":
+        return {**entry, "items": [_with_body(item, bodies) for item in entry["items"]]}
+    inline = "value" in entry or "location" in entry
+    body = None if inline else bodies.get((entry["digest"], entry["codec"]))
+    return entry if body is None else {**entry, "body": body}

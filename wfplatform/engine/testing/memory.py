@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from wfplatform.core.execution import Element
+from wfplatform.core.execution import ExecutionState, Element
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import (
     CachedResult,
@@ -247,7 +247,14 @@ class MemoryStore:
         return row is not None and row.engine_id == engine_id and epoch in (None, row.epoch)
 
     def _claimed(self, free: ExecutionRecord, engine_id: UUID) -> Claim:
-        row = self.contents.update(free.id, engine_id=engine_id, epoch=free.epoch + 1)
+        fresh = free.state is ExecutionState.PENDING
+        row = self.contents.update(
+            free.id,
+            engine_id=engine_id,
+            epoch=free.epoch + 1,
+            state=ExecutionState.RUNNING if fresh else free.state,
+            started_at=self.now() if fresh else free.started_at,
+        )
         elements = self.contents.elements.get(row.id, {})
         return Claim(
             id=row.id,

@@ -149,6 +149,19 @@ class MemoryReader:
         """A version by its id."""
         return self._store.version(version_id)
 
+    def heads(
+        self, tenant_id: UUID, execution_ids: Sequence[UUID]
+    ) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
+        """Execution -> its version and parameters."""
+        found = [self.execution(tenant_id, one) for one in execution_ids]
+        return {row.id: (row.version_id, row.parameters) for row in found}
+
+    def outputs_of_many(
+        self, tenant_id: UUID, wanted: Mapping[UUID, Sequence[tuple[str, Element | None]]]
+    ) -> Mapping[UUID, Sequence[StoredRun]]:
+        """What is committed of some elements of several executions."""
+        return {one: self.outputs(tenant_id, one, asked) for one, asked in wanted.items()}
+
     def outputs(
         self, tenant_id: UUID, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]
     ) -> Sequence[StoredRun]:
