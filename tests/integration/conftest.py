@@ -1,7 +1,51 @@
-"""Databases for the tests of this folder."""
+"""Databases for the tests of this folder, and one whole platform that many of them share."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
 from tests.database import dsn, empty_dsn, new_database, postgres, template
+from wfplatform.bootstrap import supervisor
+from wfplatform.bootstrap.platform import EmbeddedPlatform
+from wfplatform.settings import Settings
 
 __all__ = ["dsn", "empty_dsn", "new_database", "postgres", "template"]
+
+WORKER_MEMORY_BYTES = 1_000_000_000
+
+
+@pytest.fixture(scope="session")
+def open_folder() -> Iterator[Path]:
+    """A folder that other accounts may enter: for root, PostgreSQL runs as another one."""
+    made = Path(tempfile.mkdtemp(prefix="wf-platform-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="session")
+def platform(open_folder: Path) -> Iterator[EmbeddedPlatform]:
+    """Database, scheduler, two workers and an engine, with short leases and little patience.
+
+    Tests that use it carry `pytest.mark.xdist_group("platform")`, so that a run has one of it.
+    """
+    settings = Settings.load(
+        home=open_folder / "home",
+        workers=2,
+        lease_s=2,
+        stop_grace_s=0.5,
+        idle_stop_s=600,
+        worker_memory_bytes=WORKER_MEMORY_BYTES,
+    )
+    try:
+        supervisor.ensure_running(settings, fsync=False)
+        with closing(EmbeddedPlatform(settings)) as made:
+            yield made
+    finally:
+        supervisor.stop(settings)

@@ -1,0 +1,112 @@
+"""What tests of running workflows share: conditions with a deadline, and the processes of a platform."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from wfplatform.bootstrap.platform import EmbeddedPlatform
+from wfplatform.bootstrap.supervisor import status
+from wfplatform.settings import Settings
+
+__all__ = [
+    "PATIENCE_S",
+    "ended",
+    "in_script",
+    "lines",
+    "node",
+    "nodes",
+    "pid_of",
+    "rss_bytes",
+    "running",
+    "script_environment",
+    "until",
+    "worker_pids",
+]
+
+REPOSITORY = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+def until[Found](condition: Callable[[], Found], what: str = "it") -> Found:
+    """Look again and again until something is found."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline_s, f"{what} did not happen within {PATIENCE_S:g} s"
+        time.sleep(0.02)
+
+
+def ended(execution: Any) -> str:
+    """The state in which an execution ended."""
+    state = str(execution.wait(PATIENCE_S))
+    assert state in ("completed", "failed", "cancelled"), f"still {state}: {[*execution.nodes()]}"
+    return state
+
+
+def nodes(execution: Any, name: str) -> list[Any]:
+    """What is recorded of a node's elements."""
+    return [one for one in execution.nodes() if one.node == name]
+
+
+def node(execution: Any, name: str, element: tuple[int, ...] = ()) -> Any:
+    """What is recorded of one element, or None."""
+    return next((one for one in nodes(execution, name) if one.element == element), None)
+
+
+def lines(file: Path | str) -> Sequence[str]:
+    """What was written so far."""
+    return Path(file).read_text(encoding="utf-8").split("\n")[:-1] if Path(file).exists() else []
+
+
+def pid_of(settings: Settings, name: str) -> int:
+    """The process id of a process of the platform that runs."""
+
+    def running() -> int | None:
+        return next((row.pid for row in status(settings) if row.name == name and row.state == "running"), None)
+
+    found = until(running, f"process {name}")
+    assert found is not None
+    return found
+
+
+def rss_bytes(settings: Settings, name: str) -> int:
+    """The resident memory of a process of the platform."""
+    return int(psutil.Process(pid_of(settings, name)).memory_info().rss)
+
+
+def worker_pids(platform: EmbeddedPlatform) -> set[int]:
+    """The processes in which nodes run."""
+    host = psutil.Process(pid_of(platform.settings, "workers"))
+    found = set()
+    for child in host.children(recursive=True):
+        if child.pid != os.getpid() and "forkserver" in " ".join(child.cmdline()) and child.ppid() != host.pid:
+            found.add(child.pid)
+    return found
+
+
+def running(execution: Any, name: str) -> bool:
+    """Whether an element of a node is recorded as running."""
+    return any(str(one.state) == "running" for one in nodes(execution, name))
+
+
+def script_environment(platform: EmbeddedPlatform) -> dict[str, str]:
+    """For a user's script that finds this platform."""
+    return {**os.environ, "WFP_HOME": str(platform.settings.home), "PYTHONPATH": str(REPOSITORY)}
+
+
+def in_script(platform: EmbeddedPlatform, script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a user's script to its end."""
+    return subprocess.run(
+        [sys.executable, str(script), *arguments],
+        env=script_environment(platform), cwd=script.parent, capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip

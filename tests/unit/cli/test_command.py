@@ -1,0 +1,126 @@
+"""How functions become commands: options on every level, errors in words, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from wfplatform.cli.command import command, command_group
+from wfplatform.cli.root import application
+from wfplatform.cli.screen import Screen
+from wfplatform.errors import NotFoundError, UnreachableError, WfError
+
+
+@pytest.fixture
+def root() -> typer.Typer:
+    made = typer.Typer()
+
+    @made.callback()
+    def options(as_json: bool = typer.Option(False, "--json"), debug: bool = False) -> None: ...
+
+    group = command_group("things", "Things.")
+
+    def show(screen: Screen, name: str, loud: bool = False) -> int:
+        """Show a thing."""
+        match name:
+            case "missing":
+                raise NotFoundError("thing_not_found", "There is no [thing].", "Make one.")
+            case "silent":
+                raise UnreachableError("silent", "Nobody answers.")
+            case "failed":
+                raise WfError("failed", "It failed.")
+            case "stop":
+                raise KeyboardInterrupt
+        screen.document({"name": name, "loud": loud})
+        screen.say(f"thing [{name}]")
+        return 0
+
+    command(group)(show)
+    made.add_typer(group)
+    return made
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--json", "things", "show", "a"], ["things", "--json", "show", "a"], ["things", "show", "a", "--json"]],
+)
+def test_json_is_taken_on_every_level(root: typer.Typer, words: list[str]) -> None:
+    done = CliRunner().invoke(root, words)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"name": "a", "loud": False}
+
+
+def test_text_is_never_taken_for_markup(root: typer.Typer) -> None:
+    assert CliRunner().invoke(root, ["things", "show", "red"]).stdout == "thing [red]\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("missing", 2, "There is no [thing].\nMake one.\n"),
+        ("silent", 3, "Nobody answers.\n"),
+        ("failed", 1, "It failed.\n"),
+        ("stop", 130, "Interrupted.\n"),
+    ],
+)
+def test_errors_are_words_on_standard_error(root: typer.Typer, name: str, code: int, said: str) -> None:
+    done = CliRunner().invoke(root, ["things", "show", name])
+    assert (done.exit_code, done.stderr, done.stdout) == (code, said, "")
+
+
+def test_an_error_is_a_document_for_programs(root: typer.Typer) -> None:
+    done = CliRunner().invoke(root, ["things", "show", "missing", "--json"])
+    assert json.loads(done.stdout)["error"] == {
+        "code": "thing_not_found",
+        "message": "There is no [thing].",
+        "hint": "Make one.",
+    }
+
+
+def test_a_traceback_is_shown_to_who_asks(root: typer.Typer) -> None:
+    assert "Traceback" not in CliRunner().invoke(root, ["things", "show", "missing"]).stderr
+    assert "Traceback" in CliRunner().invoke(root, ["things", "show", "missing", "--debug"]).stderr
+
+
+def test_every_command_explains_itself_and_takes_json() -> None:
+    commands = [
+        ["demo"], ["run"], ["up"], ["down"], ["status"],
+        ["workflows", "list"], ["workflows", "show"], ["db", "status"], ["db", "upgrade"],
+        *(["executions", name] for name in ("list", "show", "logs", "cancel", "retry")),
+    ]  # fmt: skip
+    for words in commands:
+        done = CliRunner().invoke(application(), [*words, "--help"])
+        assert done.exit_code == 0, done.output
+        assert "--json" in done.stdout
+        assert "--debug" in done.stdout
+        assert "\x1b" not in done.stdout
+
+
+def test_what_is_not_a_command_is_a_mistake_in_use() -> None:
+    assert CliRunner().invoke(application(), ["nonsense"]).exit_code == 2
+    assert CliRunner().invoke(application(), ["executions", "list", "--limit", "0"]).exit_code == 2
+
+
+def test_the_table_of_commands_loads_nothing_heavy() -> None:
+    """What makes `wfp --help` quick, whatever the machine."""
+    code = (
+        "import sys; from typer.testing import CliRunner; import io, contextlib\n"
+        "from wfplatform.cli.root import application\n"
+        "try:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()):\n"
+        "        application()(['--help'], prog_name='wfp')\n"
+        "except SystemExit as end:\n"
+        "    assert end.code == 0\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {
+        "alembic", "dask", "distributed", "numpy", "pandas", "psycopg", "pyarrow", "pydantic", "rich", "sqlalchemy",
+        "sqlmodel",
+    }  # fmt: skip
+    assert heavy & set(done.stdout.split()) == set()

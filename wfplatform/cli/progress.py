@@ -1,0 +1,201 @@
+"""How far each node of an execution is: elements in each state against how many there are.
+
+Pure. Refuses: reading anything; it is given what was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from wfplatform.core.execution import ExecutionState, NodeState
+from wfplatform.core.graph import (
+    Binding,
+    Graph,
+    Json,
+    ListOf,
+    Literal,
+    Node,
+    OutputRef,
+    ParameterRef,
+    size_key,
+)
+from wfplatform.core.record import NodeExecutionRecord, NodeSummary
+
+__all__ = ["NodeCosts", "NodeProgress", "node_costs", "node_progress", "open_sizes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeProgress:
+    """How far one node is.
+
+    Args:
+        rank: 0 for a node that is not mapped.
+        counts: how many elements are recorded in each state.
+        total: how many there are; None while that is not known.
+    """
+
+    node: str
+    rank: int
+    counts: Mapping[NodeState, int]
+    total: int | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def ended(self) -> int:
+        """How many elements have ended, however they ended."""
+        return sum(count for state, count in self.counts.items() if state.final)
+
+    @property
+    def state(self) -> NodeState:
+        """One word for all elements: the most urgent one that is true of any."""
+        counts = self.counts
+        for state in (NodeState.RUNNING, NodeState.FAILED, NodeState.WAITING):
+            if counts.get(state):
+                return state
+        if not self.ended and self.total != 0:
+            return NodeState.PENDING
+        if self.total is None or self.ended < self.total:
+            return NodeState.RUNNING
+        for state in (NodeState.CANCELLED, NodeState.COMPLETED, NodeState.SKIPPED):
+            if counts.get(state):
+                return state
+        return NodeState.COMPLETED
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeCosts:
+    """What the elements of one node took together; `peak_memory_bytes` of the largest, None where nothing was measured."""
+
+    cpu_s: float | None = None
+    peak_memory_bytes: int | None = None
+    workers: set[str] = field(default_factory=set)
+    reused: int = 0
+
+
+def node_progress(
+    graph: Graph,
+    parameters: Mapping[str, Json],
+    state: ExecutionState,
+    summary: Iterable[NodeSummary],
+    sizes: Mapping[str, Mapping[str, int]],
+) -> list[NodeProgress]:
+    """Every node of the graph, in its order.
+
+    Args:
+        graph: the definition.
+        parameters: of the execution.
+        state: of the execution; when it has ended, nothing comes any more.
+        summary: what is recorded.
+        sizes: node -> output -> its length, for the nodes of `open_sizes`.
+    """
+    recorded: dict[str, list[NodeSummary]] = {}
+    for one in summary:
+        recorded.setdefault(one.node, []).append(one)
+    totals: dict[str, int | None] = {}
+    found = []
+    for node in graph.nodes:
+        total = totals[node.id] = _total(graph, node, parameters, sizes, totals)
+        rows = recorded.get(node.id, [])
+        counts = {row.state: row.count for row in rows}
+        # A branch that ended as a whole is one row, however many elements it would have had; so what is
+        # recorded tells the number when nothing is left out.
+        if state is ExecutionState.COMPLETED or (state.final and total is None):
+            total = sum(counts.values())
+        started = [row.started_at for row in rows if row.started_at is not None]
+        finished = [row.finished_at for row in rows if row.finished_at is not None]
+        found.append(
+            NodeProgress(
+                node=node.id,
+                rank=node.rank,
+                counts=counts,
+                total=total,
+                started_at=min(started, default=None),
+                finished_at=max(finished, default=None),
+            )
+        )
+    return found
+
+
+def open_sizes(graph: Graph) -> frozenset[str]:
+    """The nodes that are not mapped and over whose output another one is: their records say how long it is."""
+    return frozenset(
+        binding.node
+        for node in graph.nodes
+        for port, levels in node.over.items()
+        if isinstance(binding := node.inputs[port], OutputRef) and levels == 1 and not graph.by_id[binding.node].rank
+    )
+
+
+def node_costs(records: Iterable[NodeExecutionRecord]) -> dict[str, NodeCosts]:
+    """What each node took, from the records of its elements."""
+    found: dict[str, NodeCosts] = {}
+    for record in records:
+        costs = found.setdefault(record.node, NodeCosts())
+        if record.cpu_s is not None:
+            costs.cpu_s = (costs.cpu_s or 0.0) + record.cpu_s
+        if record.peak_memory_bytes is not None:
+            costs.peak_memory_bytes = max(costs.peak_memory_bytes or 0, record.peak_memory_bytes)
+        if record.worker:
+            costs.workers.add(record.worker)
+        costs.reused += record.reused_from is not None
+    return found
+
+
+def _total(
+    graph: Graph,
+    node: Node,
+    parameters: Mapping[str, Json],
+    sizes: Mapping[str, Mapping[str, int]],
+    totals: Mapping[str, int | None],
+) -> int | None:
+    if not node.rank:
+        return 1
+    for port, levels in node.over.items():
+        if levels != node.rank:
+            continue
+        binding = node.inputs[port]
+        if isinstance(binding, OutputRef):
+            rank = graph.by_id[binding.node].rank
+            if rank == levels:
+                known = totals.get(binding.node)
+            else:
+                known = sizes.get(binding.node, {}).get(size_key(binding)) if not rank and levels == 1 else None
+        else:
+            known = _length(binding, parameters, levels)
+        if known is not None:
+            return known
+    return None
+
+
+def _length(binding: Binding, parameters: Mapping[str, Json], levels: int) -> int | None:
+    value: object = None
+    match binding:
+        case Literal(literal):
+            value = literal
+        case ParameterRef(name, path):
+            value = parameters.get(name)
+            for step in path:
+                value = _step(value, step.key)
+        case ListOf(items) if levels == 1:
+            return len(items)
+        case _:
+            return None
+    return _leaves(value, levels)
+
+
+def _step(value: object, key: str | int) -> object:
+    if isinstance(value, dict):
+        return value.get(key)
+    return value[key] if isinstance(value, list) and isinstance(key, int) and -len(value) <= key < len(value) else None
+
+
+def _leaves(value: object, levels: int) -> int | None:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return None
+    if levels == 1:
+        return len(value)
+    below = [_leaves(item, levels - 1) for item in value]
+    return None if None in below else sum(one or 0 for one in below)
