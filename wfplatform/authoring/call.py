@@ -14,13 +14,17 @@ from typing import Any, Final
 from wfplatform.core.graph import PathStep
 from wfplatform.errors import NodeError
 
-__all__ = ["caller", "exception_names", "follow", "items_of", "split_outputs"]
+__all__ = ["caller", "exception_names", "follow", "handed", "items_of", "split_outputs"]
 
 _VARIADIC: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
     inspect.Parameter.VAR_POSITIONAL,
     inspect.Parameter.VAR_KEYWORD,
 )
+
+
+_FIXED: Final = frozenset({type(None), bool, int, float, complex, str, bytes, frozenset, range})
+"""Types whose values nobody can change in place."""
 
 
 def caller(function: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:
@@ -100,6 +104,30 @@ def follow(value: Any, path: Sequence[PathStep], called: str) -> Any:
                 "Change the workflow function, or what the node before returns.",
             ) from error
         done += f".{part.key}" if part.attribute else f"[{part.key!r}]"
+    return value
+
+
+def handed(value: Any) -> Any:
+    """A value as one of several readers gets it: what one of them changes in place reaches no other.
+
+    Lists, dicts and sets are copied with what is in them, arrays too, frames lazily. Objects of other classes are handed over as they are.
+    """
+    kind = type(value)
+    if kind in _FIXED:
+        return value
+    if kind is list:
+        return [handed(item) for item in value]
+    if kind is dict:
+        return {key: handed(item) for key, item in value.items()}
+    if kind is tuple:
+        return tuple([handed(item) for item in value])
+    if kind in {set, bytearray}:
+        return value.copy()
+    module = kind.__module__.partition(".")[0]
+    if module == "numpy" and kind.__name__ == "ndarray":
+        return value.copy()
+    if module == "pandas" and kind.__name__ in {"DataFrame", "Series"}:
+        return value.copy(deep=False)
     return value
 
 

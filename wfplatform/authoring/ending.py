@@ -69,6 +69,13 @@ class LocalNode:
                 return found
         return None
 
+    def below(self, prefix: Element) -> list[Ending]:
+        """Of every element below a prefix, or of the branch it belongs to."""
+        found = self.ending(prefix)
+        if found is not None:
+            return [found]
+        return [one for index in range(self.sizes[prefix]) for one in self.below((*prefix, index))]
+
 
 @dataclass(frozen=True, kw_only=True)
 class LocalExecution:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import cloudpickle
 
-from wfplatform.authoring.call import caller, exception_names, follow, items_of, split_outputs
+from wfplatform.authoring.call import caller, exception_names, follow, handed, items_of, split_outputs
 from wfplatform.authoring.context import NodeContext, enter_node, leave_node
 from wfplatform.authoring.coroutine import AsyncRunner
 from wfplatform.authoring.ending import Completed, Ending, Failed, LocalExecution, LocalNode, Skipped, failure
@@ -95,11 +96,10 @@ class _Interpreter:
         """The whole value of a binding."""
         match binding:
             case Literal(value=value):
-                return copy.deepcopy(value) if isinstance(value, (list, dict)) else value
+                return handed(value)
             case Constant(digest=digest):
                 return cloudpickle.loads(self.traced.constants[digest])
             case ParameterRef(name=name, path=path):
-                # A copy: on the platform, what one node does to its inputs reaches no other node either.
                 return copy.deepcopy(follow(self.parameters[name], path, f"parameter `{name}`"))
             case OutputRef():
                 return self.output(binding, WHOLE, hurdles)
@@ -118,7 +118,16 @@ class _Interpreter:
         if not isinstance(ending, Completed):
             hurdles.append(ending)
             return None
-        return follow(ending.values[ref.port], ref.path, f"`{ref.node}`")
+        # A copy: on the platform, what one node does to its inputs reaches no other node either.
+        return handed(follow(ending.values[ref.port], ref.path, f"`{ref.node}`"))
+
+
+@dataclass(slots=True)
+class _Turns:
+    """How far a loop is: a further try goes on from here."""
+
+    state: Any = None
+    done: int = 0
 
 
 class _NodeRun:
@@ -134,70 +143,76 @@ class _NodeRun:
         self._expand(WHOLE)
 
     def _expand(self, prefix: Element) -> None:
+        """Run what is below a prefix. What the inputs say is decided at the shortest prefix at which they say it."""
+        barred = self._barred(prefix)
+        if barred is None and len(prefix) == self.node.rank:
+            self.record.endings[prefix] = self._element(prefix)
+            return
         try:
-            barred = self._barred(prefix)
-            size = self._size(prefix) if barred is None and len(prefix) < self.node.rank else None
+            size = self._size(prefix) if barred is None else barred
         except NodeError as error:
-            barred, size = self._failed(prefix, error, attempts=1), None
-        if barred is not None:
-            self.record.endings[prefix] = barred
-        elif isinstance(size, int):
+            size = self._failed(prefix, error, attempts=1)
+        if isinstance(size, int):
             self.record.sizes[prefix] = size
             for index in range(size):
                 self._expand((*prefix, index))
         else:
-            self.record.endings[prefix] = size or self._element(prefix)
+            self.record.endings[prefix] = size
+            self._note_sizes(prefix)
 
     # -- may it run?
 
     def _barred(self, prefix: Element) -> Ending | None:
-        """Why nothing below the prefix runs, if choices or ordering say so."""
-        guard = self.node.guard
-        if guard is not None:
-            choice = self.execution.nodes[guard.node]
-            if len(prefix) == min(choice.rank, self.node.rank):
-                hurdles: list[Ending] = []
-                verdict = self.execution.output(OutputRef(guard.node), prefix, hurdles)
-                if hurdles:
-                    return self._by_policy(hurdles) or hurdles[0]
-                if bool(verdict) is not guard.verdict:
-                    return Skipped(f"the branch was not taken: {guard.node} was {str(bool(verdict)).lower()}")
-        if not prefix:
-            failed: list[Ending] = []
-            for name in self.node.after:
-                endings = self.execution.nodes[name].endings.values()
-                # Ordering carries no data, so a node that was skipped holds nobody up.
-                failed += [one for one in endings if isinstance(one, Failed)]
-            return self._by_policy(failed)
-        return None
+        """Why nothing below the prefix runs, if what is known there says so; None = it runs."""
+        failed: list[Failed] = []
+        skipped: list[Ending] = []
+        for link in self.execution.traced.graph.links[self.node.id]:
+            source = self.execution.nodes[link.source]
+            if link.shared < len(prefix):
+                continue
+            if link.shared > len(prefix):
+                whole = source.endings.get(prefix)
+                if whole is None or len(prefix) == source.rank:
+                    continue
+                found = [whole]
+            else:
+                found = source.below(prefix)
+            if link.guards:
+                barred = self._not_taken(link.source, found)
+                if barred is not None:
+                    return barred
+            failed += [one for one in found if isinstance(one, Failed)]
+            # Ordering carries no data, so a node that was skipped holds nobody up.
+            skipped += [one for one in found if isinstance(one, Skipped)] if link.port else []
+        if failed:
+            reason = f"`{failed[0].error.node}` failed"
+            if self.node.policy.on_failure is OnFailure.SKIP:
+                return Skipped(reason)
+            message = f"Node `{self.node.id}` was not run: {reason}."
+            return Failed(NodeError("upstream_failed", message, node=self.node.id), attempts=0)
+        return skipped[0] if skipped and self.node.policy.on_skip is OnSkip.SKIP else None
 
-    def _by_policy(self, hurdles: Sequence[Ending]) -> Ending | None:
-        """What becomes of an element with these in its way; None = it runs."""
-        for hurdle in hurdles:
-            if isinstance(hurdle, Failed):
-                reason = f"`{hurdle.error.node}` failed"
-                if self.node.policy.on_failure is OnFailure.SKIP:
-                    return Skipped(reason)
-                message = f"Node `{self.node.id}` was not run: {reason}."
-                return Failed(NodeError("upstream_failed", message, node=self.node.id), attempts=0)
-        if hurdles and self.node.policy.on_skip is OnSkip.SKIP:
-            return hurdles[0]
+    def _not_taken(self, choice: str, found: Sequence[Ending]) -> Ending | None:
+        guard = self.node.guard
+        for ending in found:
+            if isinstance(ending, Skipped):
+                return ending
+            if isinstance(ending, Completed) and guard is not None:
+                verdict = bool(ending.values[DEFAULT_PORT])
+                if verdict is not guard.verdict:
+                    return Skipped(f"the branch was not taken: {choice} was {str(verdict).lower()}")
         return None
 
     # -- how many elements?
 
     def _size(self, prefix: Element) -> int | Ending:
         """The number of elements below a prefix, on which all mapped ports must agree."""
-        depth = len(prefix)
         hurdles: list[Ending] = []
         sizes: dict[str, int] = {}
         for port, levels in self.node.over.items():
-            if levels > depth:
+            if levels > len(prefix):
                 size = self._size_of(port, prefix, hurdles)
                 sizes |= {} if size is None else {port: size}
-        barred = self._by_policy(hurdles)
-        if barred is not None:
-            return barred
         if not sizes:
             return hurdles[0]  # there is nothing to be mapped over, whatever is done about skipped values
         if len(set(sizes.values())) > 1:
@@ -221,7 +236,21 @@ class _NodeRun:
             return None
         before = len(hurdles)
         items = self._items_below(port, prefix, hurdles)
-        return None if len(hurdles) > before else len(items)
+        return None if source is not None and len(hurdles) > before else len(items)
+
+    def _note_sizes(self, prefix: Element) -> None:
+        """How many elements there would have been: nodes that take None for what was skipped are mapped over as many."""
+        for port, levels in self.node.over.items():
+            if len(prefix) < min(levels, self.node.rank):
+                try:
+                    size = self._size_of(port, prefix, [])
+                except NodeError:
+                    continue
+                if size is not None:
+                    self.record.sizes[prefix] = size
+                    for index in range(size):
+                        self._note_sizes((*prefix, index))
+                    return
 
     def _items_below(self, port: str, prefix: Element, hurdles: list[Ending]) -> Sequence[Any]:
         """The list that a port is mapped over below a prefix; looked up once, as many elements ask for it."""
@@ -229,15 +258,17 @@ class _NodeRun:
         if found is not None:
             return found
         binding = self.node.inputs[port]
+        is_output = isinstance(binding, OutputRef)
         rank = self.execution.nodes[binding.node].rank if isinstance(binding, OutputRef) else 0
         before = len(hurdles)
         if len(prefix) > rank:
-            value = self._items_below(port, prefix[:-1], hurdles)[prefix[-1]]
+            above = self._items_below(port, prefix[:-1], hurdles)
+            value = above[prefix[-1]] if above else ()
         elif isinstance(binding, OutputRef):
             value = self.execution.output(binding, prefix, hurdles)
         else:
             value = self.execution.value(binding, hurdles)
-        if len(hurdles) > before:
+        if is_output and len(hurdles) > before:
             return ()
         items = self._items[port, prefix] = items_of(value, f"Node `{self.node.id}`: input `{port}`")
         return items
@@ -253,32 +284,27 @@ class _NodeRun:
             return self.execution.output(binding, element[:levels], hurdles)
         before = len(hurdles)
         items = self._items_below(port, element[: levels - 1], hurdles)
-        if len(hurdles) > before:
+        if isinstance(binding, OutputRef) and len(hurdles) > before:
             return None
         item = items[element[levels - 1]]
-        # A copy, as of whole literals and parameters; outputs are handed over as they are.
-        return item if isinstance(binding, OutputRef) else copy.deepcopy(item)
+        return handed(item) if isinstance(binding, OutputRef) else copy.deepcopy(item)
 
     def _inputs(self, element: Element, hurdles: list[Ending]) -> dict[str, Any]:
         return {port: self._input(port, element, hurdles) for port in self.node.inputs}
 
     def _element(self, element: Element) -> Ending:
-        if self.node.type == NodeKind.MERGE:
-            return self._merge(element)
-        hurdles: list[Ending] = []
         try:
-            inputs = self._inputs(element, hurdles)
+            # What may not be missing has been seen to: what is missing now is None.
+            inputs = self._merged(element) if self.node.type == NodeKind.MERGE else self._inputs(element, [])
         except NodeError as error:
             return self._failed(element, error, attempts=1)
-        barred = self._by_policy(hurdles)
-        if barred is not None:
-            return barred
         retry, attempt = self.node.policy.retry, 1
+        turns = _Turns()
         while True:
             context = NodeContext(self.execution.id, self.node.id, element, attempt)
             token = enter_node(context)
             try:
-                return Completed(self._act(inputs), attempt)
+                return Completed(self._act(inputs, turns), attempt)
             except (Exception, SystemExit) as error:  # noqa: BLE001  # a node that exits is a node that failed
                 if retry is None or attempt >= retry.attempts or not retry.covers(exception_names(error)):
                     return self._failed(element, error, attempt)
@@ -288,22 +314,18 @@ class _NodeRun:
             attempt += 1
             inputs = self._inputs(element, [])  # the failed try may have changed its own
 
-    def _merge(self, element: Element) -> Ending:
-        """The first input that was not skipped, or None; a failed one, wherever it stands, decides instead."""
+    def _merged(self, element: Element) -> dict[str, Any]:
+        """The first input of a merge node that was not skipped, or None. One of which some elements were skipped is there."""
         found: list[Any] = []
-        every: list[Ending] = []
-        for port in self.node.inputs:
-            hurdles: list[Ending] = []
-            try:
-                value = self._input(port, element, hurdles)
-            except NodeError as error:
-                return self._failed(element, error, attempts=1)
-            every += hurdles
-            found += [] if hurdles else [value]
-        barred = self._by_policy(every)
-        return barred or Completed({DEFAULT_PORT: found[0] if found else None})
+        for port, binding in self.node.inputs.items():
+            if isinstance(binding, OutputRef):
+                source = self.execution.nodes[binding.node]
+                if isinstance(source.ending(element[: source.rank]), Skipped):
+                    continue
+            found.append(self._input(port, element, []))
+        return {"value": found[0] if found else None}
 
-    def _act(self, inputs: dict[str, Any]) -> Mapping[str, Any]:
+    def _act(self, inputs: dict[str, Any], turns: _Turns) -> Mapping[str, Any]:
         """What a node of each type does with its inputs."""
         node = self.node
         match node.type:
@@ -312,8 +334,8 @@ class _NodeRun:
             case NodeKind.CHOICE:
                 return {DEFAULT_PORT: bool(inputs["condition"])}
             case NodeKind.LOOP:
-                return {DEFAULT_PORT: self._loop(inputs)}
-            case NodeKind.DELAY:
+                return {DEFAULT_PORT: self._loop(inputs, turns)}
+            case NodeKind.MERGE | NodeKind.DELAY:
                 return {DEFAULT_PORT: inputs.get("value")}
             case NodeKind.WORKFLOW:
                 return {DEFAULT_PORT: self._child(inputs)}
@@ -331,14 +353,15 @@ class _NodeRun:
     def _awaited(self, value: Any) -> Any:
         return self.execution.runner.run(value) if inspect.iscoroutine(value) else value
 
-    def _loop(self, inputs: dict[str, Any]) -> Any:
+    def _loop(self, inputs: dict[str, Any], turns: _Turns) -> Any:
         config, functions = self.node.config, self.execution.traced.functions
         body, goes_on = functions[str(config["function"])], functions[str(config["while"])]
         limit = int(config["limit"])  # type: ignore[arg-type]
         state = inputs.pop("state")
-        turns = 0
+        if turns.done:
+            state = handed(turns.state)  # as the last turn that was completed left it
         while self._awaited(goes_on(state)):
-            if turns == limit:
+            if turns.done == limit:
                 raise NodeError(
                     "loop_limit",
                     f"Node `{self.node.id}`: the condition of the loop still holds after {limit} turns, "
@@ -347,7 +370,7 @@ class _NodeRun:
                     node=self.node.id,
                 )
             state = self._awaited(body(state, **inputs))
-            turns += 1
+            turns.state, turns.done = handed(state), turns.done + 1
         return state
 
     def _child(self, inputs: Mapping[str, Any]) -> Any:

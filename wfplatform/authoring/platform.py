@@ -99,7 +99,7 @@ class Platform(Protocol):
 
     def run_many(
         self, workflow: Workflow[..., Any], parameters: Sequence[Mapping[str, Json]], options: RunOptions
-    ) -> list[ExecutionHandle]:
+    ) -> Sequence[ExecutionHandle]:
         """Start one execution for each set of parameters, in one go."""
         ...
 

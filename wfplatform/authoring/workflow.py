@@ -167,7 +167,7 @@ class Workflow[**P, R]:
                 messages.append(error.message)
         if problems:
             raise ParameterError("parameters", "\n".join(messages), problems=problems, workflow=self.name)
-        return current_platform().run_many(self, checked, self._run_options)
+        return list(current_platform().run_many(self, checked, self._run_options))
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as plain Python in this process and return its result; for trying things out and for

@@ -147,6 +147,4 @@ def _total(execution: Execution) -> int | None:
 
 def _failed(execution: Execution) -> int:
     """How many of them failed."""
-    return sum(
-        run.state is NodeState.FAILED for runs in execution.nodes.values() for run in runs.runs.values()
-    )
+    return sum(run.state is NodeState.FAILED for runs in execution.nodes.values() for run in runs.runs.values())

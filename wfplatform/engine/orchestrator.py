@@ -7,7 +7,7 @@ anything that is not committed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -15,22 +15,18 @@ from uuid import UUID
 
 from wfplatform.compiler.expand import known_sizes
 from wfplatform.compiler.order import Loaded
-from wfplatform.compiler.payload import Delivery, read_outcomes, unpack_delivery
 from wfplatform.compiler.segment import Limits, Planned
 from wfplatform.core.event import (
     CancelRequested,
     Claimed,
     DeadlinePassed,
     Event,
-    Outcomes,
     PauseRequested,
     Refused,
     ResumeRequested,
     Retried,
-    SegmentClosed,
-    SegmentLost,
 )
-from wfplatform.core.execution import Element, NodeRuns, Outcome, Span
+from wfplatform.core.execution import Element
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
     CacheStore,
@@ -43,10 +39,12 @@ from wfplatform.core.ports import (
     Notifier,
     VersionStore,
 )
+from wfplatform.engine.admission import Admission
 from wfplatform.engine.batch import Batch
-from wfplatform.engine.cluster import ClusterBack, ClusterReport, Executor, OutcomesArrived, TaskLost
+from wfplatform.engine.cluster import ClusterReport, Executor
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
+from wfplatform.engine.intake import Intake
 from wfplatform.engine.live import Live
 from wfplatform.engine.overdue import Overdue
 from wfplatform.engine.restore import restore
@@ -62,8 +60,6 @@ logger = logging.getLogger(__name__)
 
 ENGINE_CHANNEL: Final = "wfp_engine"
 EXECUTION_CHANNEL: Final = "wfp_execution"
-_SUSPECTS: Final = 8
-"""When a worker dies before it said which segments it had begun, so many of its first ones are run again on their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,10 +134,18 @@ class Orchestrator:
             limits=options.limits,
             budget_s=options.budget_s,
         )
+        self._intake = Intake(
+            self.live,
+            apply=self._apply,
+            replan=lambda: self._batch.to_plan.update(self.live),
+            dispatch=self._dispatch,
+            overdue=self._overdue,
+            costs=costs,
+            clock=clock,
+        )
+        self._admission = Admission()
         self._unsent: Commit | None = None
-        self._received: dict[tuple[str, str], list[int]] = {}
         self._look_again = False
-        self._queues: dict[str, dict[UUID, Live]] = {}
 
     # -- one turn
 
@@ -156,7 +160,7 @@ class Orchestrator:
             UnreachableError: the database does not answer; what was to be committed is kept for the next turn.
         """
         self._settle_unsent()
-        self._take(reports)
+        self._intake.take(reports)
         now = self._clock.now()
         for timer in self._timers.due(now, 1000):
             self._wake(timer)
@@ -190,101 +194,6 @@ class Orchestrator:
         self.live.clear()
 
     # -- what comes in
-
-    def _take(self, reports: Iterable[ClusterReport]) -> None:
-        arrived: dict[UUID, list[tuple[Delivery, str]]] = {}
-        lost: list[TaskLost] = []
-        for report in reports:
-            match report:
-                case OutcomesArrived(body):
-                    message = unpack_delivery(body)
-                    self._received.setdefault((message.worker, message.stream), []).append(message.number)
-                    for delivery in message.deliveries:
-                        arrived.setdefault(delivery.execution, []).append((delivery, message.worker))
-                case TaskLost():
-                    lost.append(report)
-                case ClusterBack():
-                    self._batch.to_plan |= self.live
-        for execution, deliveries in arrived.items():
-            live = self.live.get(execution)
-            if live is not None:
-                self._deliver(live, deliveries)
-            for delivery, _ in deliveries:
-                if delivery.closed:
-                    self._overdue.closed(execution, delivery.segment)
-        # Afterwards: what a worker told before it died came before its death.
-        self._lose(lost)
-
-    def _deliver(self, live: Live, deliveries: Sequence[tuple[Delivery, str]]) -> None:
-        outcomes: list[Outcome] = []
-        closed: list[str] = []
-        for delivery, worker in deliveries:
-            if delivery.epoch != live.claim.epoch:
-                logger.info("stale outcome refused", extra={"execution": str(live.id), "epoch": delivery.epoch})
-                continue
-            outcomes.extend(read_outcomes(live.graph, delivery, worker))
-            if delivery.closed:
-                closed.append(delivery.segment)
-            live.begun.add(delivery.segment)
-        if outcomes:
-            self._overdue.see(live.id, live.graph.by_id, outcomes, self._clock.monotonic_s())
-            self._costs.see(live.version.stored.id, tuple(outcomes))
-            self._apply(live, Outcomes(tuple(outcomes)))
-        limited = live.limited
-        for segment in closed:
-            spans = self._dispatch.land(live, segment)
-            live.begun.discard(segment)
-            if not spans or live.execution.state.final:
-                continue
-            if limited or _any_open(live.execution.nodes, spans):
-                self._apply(live, SegmentClosed(segment, spans))
-        live.note_work(self._clock.now())
-
-    def _lose(self, reports: Sequence[TaskLost]) -> None:
-        """Tasks will not end. Suspected is what had begun; if that is not known, the first ones of those lost together."""
-        lost: list[tuple[TaskLost, Live, str, tuple[Span, ...], bool]] = []
-        for report in reports:
-            segments = self._dispatch.lost(report.key)
-            for execution, segment in sorted(segments, key=lambda one: _number(one[1])):
-                live = self.live.get(execution)
-                spans = self._dispatch.land(live, segment) if live is not None else ()
-                if live is None or not spans:
-                    continue
-                lost.append((report, live, segment, spans, segment in live.begun))
-                live.begun.discard(segment)
-        known = {report.worker for report, _, _, _, begun in lost if begun and not report.blameless}
-        unknown = 0
-        for report, live, segment, spans, begun in lost:
-            suspected = begun and not report.blameless
-            if not report.blameless and report.worker not in known and unknown < _SUSPECTS:
-                unknown += 1
-                suspected = True
-            # A task that fails without its worker (its inputs cannot be fetched or opened there) does so by itself.
-            began = begun or not report.worker
-            self._lose_segment(live, report, segment, spans, began=began, suspected=suspected)
-
-    def _lose_segment(
-        self, live: Live, report: TaskLost, segment: str, spans: tuple[Span, ...], *, began: bool, suspected: bool
-    ) -> None:
-        logger.warning(
-            "segment lost",
-            extra={
-                "execution": str(live.id),
-                "segment": segment,
-                "worker": report.worker,
-                "reason": report.reason,
-                "suspected": suspected,
-            },
-        )
-        late = self._overdue.lost(live.id, segment, self._clock.monotonic_s(), self._clock.now())
-        if late is not None:
-            self._apply(live, Outcomes((late,)))
-        if not live.execution.state.final:
-            event = SegmentLost(
-                segment, spans, report.worker, report.reason, started=began, blameless=not suspected
-            )
-            self._apply(live, event)
-        live.note_work(self._clock.now())
 
     def _wake(self, timer: Timer) -> None:
         live = self.live.get(timer.execution)
@@ -373,9 +282,7 @@ class Orchestrator:
     def _apply(self, live: Live, event: Event) -> None:
         """Let the state machine decide, and note what is to be committed and done."""
         ended = live.execution.state.final
-        self._batch.note(
-            live, advance(live.execution, live.graph, event, self._clock.now(), self._ids.chance())
-        )
+        self._batch.note(live, advance(live.execution, live.graph, event, self._clock.now(), self._ids.chance()))
         if live.execution.state.final and not ended:
             self._waits.tell_parent(live, self._batch)
 
@@ -386,8 +293,8 @@ class Orchestrator:
             self._settle_unsent()
             if not self._follow():
                 break
-        if self._received:
-            received, self._received = self._received, {}
+        if self._intake.received:
+            received, self._intake.received = self._intake.received, {}
             self._executor.acknowledge(received)
 
     def _settle_unsent(self) -> None:
@@ -419,34 +326,12 @@ class Orchestrator:
                 self._dispatch.land(live, segment)
             self.live.pop(live.id, None)
             batch.to_plan.pop(live.id, None)
-            self._queues.get(live.version.stored.name, {}).pop(live.id, None)
-            self._admit(live)
+            freed = self._admission.left(live)
+            if freed is not None:
+                batch.to_plan[freed.id] = freed
         self._plan()
         self._dispatch.release()
         return batch.pending
-
-    def _held(self, live: Live) -> bool:
-        """Whether an execution that has not begun must wait because its workflow runs often enough."""
-        most = live.version.definition.policy.max_executions
-        if most is None or live.admitted:
-            return False
-        name = live.version.stored.name
-        others = [other for other in self.live.values() if other.version.stored.name == name]
-        if sum(other.admitted for other in others) < most:
-            live.admitted = True
-            return False
-        self._queues.setdefault(name, {})[live.id] = live
-        live.held_by = f"{most} executions of {name} run, which is as many as it allows"
-        self._batch.changed[live.id] = live
-        return True
-
-    def _admit(self, finished: Live) -> None:
-        """One has ended: the next of its workflow may begin."""
-        queue = self._queues.get(finished.version.stored.name)
-        if queue:
-            live = queue.pop(next(iter(queue)))
-            live.held_by = ""
-            self._batch.to_plan[live.id] = live
 
     def _plan(self) -> None:
         """Plan what may have become ready and hand it over."""
@@ -455,7 +340,8 @@ class Orchestrator:
         for live in waiting.values():
             if live.execution.state.final or live.execution.paused_at is not None or live.id not in self.live:
                 continue
-            if self._held(live):
+            if self._admission.holds(live, self.live.values()):
+                self._batch.changed[live.id] = live
                 continue
             one = self._dispatch.plan(live)
             hits = self._reuse.hits(live, one)
@@ -476,21 +362,3 @@ class Orchestrator:
             raise
         for live, _ in planned:
             live.note_work(self._clock.now())
-
-
-def _number(segment: str) -> int:
-    """The place of a segment in the order in which segments were made."""
-    return int(segment.rpartition("-")[2])
-
-
-def _any_open(nodes: Mapping[str, NodeRuns], spans: Sequence[Span]) -> bool:
-    for span in spans:
-        runs = nodes[span.node]
-        if runs.complete:
-            continue
-        known = runs.runs
-        for element in span.elements():
-            run = known.get(element)
-            if run is None or not run.state.final:
-                return True
-    return False

@@ -83,8 +83,6 @@ class Reuse:
         does = live.version.function_digest(str(node.config["function"]))
         if policy is None or does is None:
             return None
-        ports = {
-            port: inputs.digest(node.id, port, element) for port in node.inputs if port not in policy.ignore
-        }
+        ports = {port: inputs.digest(node.id, port, element) for port in node.inputs if port not in policy.ignore}
         text = json.dumps([does, policy.salt, list(node.outputs), sorted(ports.items())])
         return sha256(text.encode()).hexdigest()

@@ -41,7 +41,9 @@ def plain_output(value: Json) -> dict[str, Any]:
 
 def tree_output(kind: str, items: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> dict[str, Any]:
     """Outputs put together to one: a `list`, a `tuple` or a `dict` (with the names of its items)."""
-    digest = sha256(json.dumps([kind, list(names), [[item["digest"], item.get("path")] for item in items]]).encode()).hexdigest()
+    digest = sha256(
+        json.dumps([kind, list(names), [[item["digest"], item.get("path")] for item in items]]).encode()
+    ).hexdigest()
     size_bytes = sum(int(item["size"]) for item in items)
     tree: dict[str, Any] = {"codec": "tree", "size": size_bytes, "digest": digest, "kind": kind, "items": list(items)}
     if kind == "dict":

@@ -137,9 +137,7 @@ class Waits:
             except ValueError:
                 until = None
             if until is None or until.tzinfo is None:
-                raise WfError(
-                    "delay_time", f"The delay {node.id} expects an instant with a time zone, got {told!r}."
-                )
+                raise WfError("delay_time", f"The delay {node.id} expects an instant with a time zone, got {told!r}.")
             return until
         seconds = inputs.read(node.id, "seconds", element)
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e10:

@@ -339,7 +339,7 @@ class PostgresEngineStore:
     def _version(self, where: str, values: tuple[object, ...], missing: str) -> StoredVersion:
         row = self._retried(lambda connection: connection.execute(_VERSION + where, values).fetchone())
         if row is None:
-            raise NotFoundError("version_not_found", missing, "Publish it: workflow.publish() or `wfp publish`.")
+            raise NotFoundError("version_not_found", missing, "Run it once with .run(), which publishes it.")
         names = ("id", "tenant_id", "workflow_id", "name", "number", "digest", "document", "code_digest")
         return StoredVersion(**dict(zip(names, row, strict=True)))
 

@@ -107,7 +107,7 @@ class Reader:
         """
         rows = self._rows(tenant_id, workflow_query().where(_WORKFLOW.name == name))
         if not rows:
-            raise NotFoundError("workflow_not_found", f"No workflow is named {name!r}.", "`wfp list` shows all names.")
+            raise NotFoundError("workflow_not_found", f"No workflow is named {name!r}.", "`wfp workflows list` shows all names.")
         return WorkflowRecord(**rows[0])
 
     def versions(self, tenant_id: UUID, name: str, *, limit: int = 50) -> Sequence[StoredVersion]:

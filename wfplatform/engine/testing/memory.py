@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from wfplatform.core.execution import ExecutionState, Element
+from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import (
     CachedResult,

@@ -1,0 +1,175 @@
+"""What the cluster reports, as events for the state machine: outcomes, closed segments, lost ones.
+
+Judges who may be to blame for a lost worker. Refuses outcomes of an older epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from wfplatform.compiler.payload import Delivery, read_outcomes, unpack_delivery
+from wfplatform.core.event import Event, Outcomes, SegmentClosed, SegmentLost
+from wfplatform.core.execution import NodeRuns, Outcome, Span
+from wfplatform.core.ports import Clock
+from wfplatform.engine.cluster import ClusterBack, ClusterReport, OutcomesArrived, TaskLost
+from wfplatform.engine.costs import Costs
+from wfplatform.engine.dispatch import Dispatch
+from wfplatform.engine.live import Live
+from wfplatform.engine.overdue import Overdue
+
+__all__ = ["Intake"]
+
+logger = logging.getLogger(__name__)
+
+_SUSPECTS: Final = 8
+"""When a worker dies before it said which segments it had begun, so many of its first ones are run again on their own."""
+
+
+class Intake:
+    """Takes reports in.
+
+    Args:
+        live: the engine's executions.
+        apply: lets the state machine decide about an event.
+        replan: called when everything may have to be planned anew.
+        dispatch: knows what flies.
+        overdue: knows what lasts.
+        costs: learns from outcomes.
+        clock: tells the time.
+
+    `received` holds (worker, stream) -> numbers of messages taken in and not yet acknowledged.
+    """
+
+    def __init__(
+        self,
+        live: Mapping[UUID, Live],
+        *,
+        apply: Callable[[Live, Event], None],
+        replan: Callable[[], None],
+        dispatch: Dispatch,
+        overdue: Overdue,
+        costs: Costs,
+        clock: Clock,
+    ) -> None:
+        self._live = live
+        self._apply = apply
+        self._replan = replan
+        self._dispatch = dispatch
+        self._overdue = overdue
+        self._costs = costs
+        self._clock = clock
+        self.received: dict[tuple[str, str], list[int]] = {}
+
+    def take(self, reports: Iterable[ClusterReport]) -> None:
+        """Turn reports into events, outcomes first: what a worker told before it died came before its death."""
+        arrived: dict[UUID, list[tuple[Delivery, str]]] = {}
+        lost: list[TaskLost] = []
+        for report in reports:
+            match report:
+                case OutcomesArrived(body):
+                    message = unpack_delivery(body)
+                    self.received.setdefault((message.worker, message.stream), []).append(message.number)
+                    for delivery in message.deliveries:
+                        arrived.setdefault(delivery.execution, []).append((delivery, message.worker))
+                case TaskLost():
+                    lost.append(report)
+                case ClusterBack():
+                    self._replan()
+        for execution, deliveries in arrived.items():
+            live = self._live.get(execution)
+            if live is not None:
+                self._deliver(live, deliveries)
+            for delivery, _ in deliveries:
+                if delivery.closed:
+                    self._overdue.closed(execution, delivery.segment)
+        self._lose(lost)
+
+    def _deliver(self, live: Live, deliveries: Sequence[tuple[Delivery, str]]) -> None:
+        outcomes: list[Outcome] = []
+        closed: list[str] = []
+        for delivery, worker in deliveries:
+            if delivery.epoch != live.claim.epoch:
+                logger.info("stale outcome refused", extra={"execution": str(live.id), "epoch": delivery.epoch})
+                continue
+            outcomes.extend(read_outcomes(live.graph, delivery, worker))
+            if delivery.closed:
+                closed.append(delivery.segment)
+            live.begun.add(delivery.segment)
+        if outcomes:
+            self._overdue.see(live.id, live.graph.by_id, outcomes, self._clock.monotonic_s())
+            self._costs.see(live.version.stored.id, tuple(outcomes))
+            self._apply(live, Outcomes(tuple(outcomes)))
+        limited = live.limited
+        for segment in closed:
+            spans = self._dispatch.land(live, segment)
+            live.begun.discard(segment)
+            if not spans or live.execution.state.final:
+                continue
+            if limited or _any_open(live.execution.nodes, spans):
+                self._apply(live, SegmentClosed(segment, spans))
+        live.note_work(self._clock.now())
+
+    def _lose(self, reports: Sequence[TaskLost]) -> None:
+        """Tasks will not end. Suspected is what had begun; if that is not known, the first ones of those lost together."""
+        lost: list[tuple[TaskLost, Live, str, tuple[Span, ...], bool]] = []
+        for report in reports:
+            segments = self._dispatch.lost(report.key)
+            for execution, segment in sorted(segments, key=lambda one: _number(one[1])):
+                live = self._live.get(execution)
+                spans = self._dispatch.land(live, segment) if live is not None else ()
+                if live is None or not spans:
+                    continue
+                lost.append((report, live, segment, spans, segment in live.begun))
+                live.begun.discard(segment)
+        known = {report.worker for report, _, _, _, begun in lost if begun and not report.blameless}
+        unknown = 0
+        for report, live, segment, spans, begun in lost:
+            suspected = begun and not report.blameless
+            if not report.blameless and report.worker not in known and unknown < _SUSPECTS:
+                unknown += 1
+                suspected = True
+            # A task that fails without its worker (its inputs cannot be fetched or opened there) does so by itself.
+            began = begun or not report.worker
+            self._lose_segment(live, report, segment, spans, began=began, suspected=suspected)
+
+    def _lose_segment(
+        self, live: Live, report: TaskLost, segment: str, spans: tuple[Span, ...], *, began: bool, suspected: bool
+    ) -> None:
+        logger.warning(
+            "segment lost",
+            extra={
+                "execution": str(live.id),
+                "segment": segment,
+                "worker": report.worker,
+                "reason": report.reason,
+                "suspected": suspected,
+            },
+        )
+        late = self._overdue.lost(live.id, segment, self._clock.monotonic_s(), self._clock.now())
+        if late is not None:
+            self._apply(live, Outcomes((late,)))
+        if not live.execution.state.final:
+            event = SegmentLost(segment, spans, report.worker, report.reason, started=began, blameless=not suspected)
+            self._apply(live, event)
+        live.note_work(self._clock.now())
+
+
+def _number(segment: str) -> int:
+    """The place of a segment in the order in which segments were made."""
+    return int(segment.rpartition("-")[2])
+
+
+def _any_open(nodes: Mapping[str, NodeRuns], spans: Sequence[Span]) -> bool:
+    for span in spans:
+        runs = nodes[span.node]
+        if runs.complete:
+            continue
+        known = runs.runs
+        for element in span.elements():
+            run = known.get(element)
+            if run is None or not run.state.final:
+                return True
+    return False
