@@ -1,7 +1,7 @@
 """The only maker of Dask graphs.
 
-A graph holds `Task` and `TaskRef` of Dask's task specification, one function of this project and opaque bytes; nothing of a user's, because the scheduler
-opens what it is given.
+A graph holds `Task` and `TaskRef` of Dask's task specification, one function of this project and opaque bytes; nothing
+of a user's, because the scheduler opens what it is given.
 """
 
 from __future__ import annotations

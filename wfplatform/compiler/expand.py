@@ -2,50 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wfplatform.core.graph import Graph, Json, Literal, Node, ParameterRef
+from wfplatform.core.execution import Element
+from wfplatform.core.graph import Graph, Json, ListOf, Literal, Node, ParameterRef
 from wfplatform.errors import ParameterError
 
 __all__ = ["known_sizes"]
 
 
-def known_sizes(graph: Graph, parameters: Mapping[str, Json]) -> dict[str, int]:
-    """Node id -> number of elements, for nodes mapped over values of the definition or over parameters.
+def known_sizes(graph: Graph, parameters: Mapping[str, Json]) -> dict[str, list[tuple[Element, int]]]:
+    """Node id -> (prefix, number of elements below it) each, for nodes mapped over values of the definition or over parameters.
+
+    A prefix stands there once for each number that one of the node's inputs says.
 
     Raises:
-        ParameterError: a parameter that a node is mapped over is no list, or two of them have different lengths.
+        ParameterError: a parameter that a node is mapped over is no list.
     """
-    found: dict[str, int] = {}
+    found: dict[str, list[tuple[Element, int]]] = {}
     for node in graph.nodes:
-        for port in node.over:
-            size = _size(node, port, parameters)
-            if size is None:
-                continue
-            known = found.setdefault(node.id, size)
-            if known != size:
-                raise ParameterError(
-                    "map_sizes",
-                    f"Node {node.id} is mapped over collections of different lengths: {known}, and {size} for {port}.",
-                    "Give lists of the same length, or wrap what is the same for all elements in unmapped().",
-                    node=node.id,
-                    port=port,
-                )
+        sizes: dict[tuple[Element, int], None] = {}
+        for port, levels in node.over.items():
+            sizes |= dict.fromkeys(_sizes(node, port, levels, parameters))
+        if sizes:
+            found[node.id] = list(sizes)
     return found
 
 
-def _size(node: Node, port: str, parameters: Mapping[str, Json]) -> int | None:
-    value: Any
+def _sizes(node: Node, port: str, levels: int, parameters: Mapping[str, Json]) -> Iterator[tuple[Element, int]]:
     match node.inputs[port]:
         case Literal(value):
-            pass
+            yield from _below(node, port, value, levels, ())
         case ParameterRef(name, path):
             value = parameters[name]
             for step in path:
-                value = value[step.key]
+                value = value[step.key]  # type: ignore[index]
+            yield from _below(node, port, value, levels, ())
+        case ListOf(items):
+            yield (), len(items)
+            if levels > 1:
+                raise ParameterError(
+                    "map_depth",
+                    f"Node {node.id} is mapped over {levels} levels of {port}, a list written in the definition with outputs in it.",
+                    "Put the list together in a node, and map over its output.",
+                    node=node.id,
+                    port=port,
+                )
         case _:
-            return None
+            return
+
+
+def _below(node: Node, port: str, value: Any, levels: int, prefix: Element) -> Iterator[tuple[Element, int]]:
     if not isinstance(value, list):
         raise ParameterError(
             "map_over",
@@ -54,4 +62,7 @@ def _size(node: Node, port: str, parameters: Mapping[str, Json]) -> int | None:
             node=node.id,
             port=port,
         )
-    return len(value)
+    yield prefix, len(value)
+    if levels > 1:
+        for index, item in enumerate(value):
+            yield from _below(node, port, item, levels - 1, (*prefix, index))

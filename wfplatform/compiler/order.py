@@ -29,11 +29,14 @@ class Loaded:
 
 def known_elements(execution: Execution, segment: Segment) -> list[tuple[str, Element]]:
     """Each committed element that a segment reads."""
-    return [
-        (name, element)
-        for name, prefix in segment.known
-        for element in execution.nodes[name].elements(prefix[: execution.nodes[name].rank])
-    ]
+    found: list[tuple[str, Element]] = []
+    for name, prefix in segment.known:
+        runs = execution.nodes[name]
+        for element in runs.elements(prefix[: runs.rank]):
+            run = runs.run(element)
+            if run is not None and run.state.final:  # others below the prefix may fly
+                found.append((name, element))
+    return found
 
 
 def make_part(
@@ -54,6 +57,7 @@ def make_part(
     """
     graph, index = loaded.graph, loaded.index
     names = {member.span.node for member in segment.members}
+    known = [*known, *_settled(loaded, execution, segment, known)]
     sizes: dict[int, Mapping[Element, int]] = {}
     exports: set[int] = set()
     for name in names:
@@ -77,6 +81,31 @@ def make_part(
         frozenset(exports),
         turns,
     )
+
+
+def _settled(
+    loaded: Loaded, execution: Execution, segment: Segment, known: Sequence[KnownOutput]
+) -> list[KnownOutput]:
+    """What members only come after, as far as it is committed: their worker is to know that it has ended, not with what."""
+    graph, index = loaded.graph, loaded.index
+    named = dict.fromkeys(after for member in segment.members for after in graph.by_id[member.span.node].after)
+    if not named:
+        return []
+    here = {member.span.node for member in segment.members}
+    read = {(one.node, one.element) for one in known}
+    found: list[KnownOutput] = []
+    for name in named:
+        runs, number = execution.nodes[name], index[name]
+        is_read = any(link.port and link.target in here for link in graph.dependants[name])
+        if runs.complete and not is_read:
+            found.append(KnownOutput(number, (), None))
+            continue
+        found += [
+            KnownOutput(number, element, None)
+            for element in runs.elements()
+            if (number, element) not in read and runs.state(element).final
+        ]
+    return found
 
 
 def bundle(

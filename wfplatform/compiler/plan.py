@@ -1,7 +1,7 @@
 """What is to run now: `plan(graph, execution, flights, costs, ...) -> Planned`, a pure function.
 
-Whatever is committed is left out, whatever flies is referred to, whatever cannot start yet is left for a later call. Elements that belong
-together (chains, small siblings) share a segment, so that the cluster is spoken to once for many of them.
+Whatever is committed is left out, whatever flies is referred to, whatever cannot start yet is left for a later call.
+Elements that belong together (chains, small siblings) share a segment, so that the cluster is spoken to once for many.
 Refuses to look at values.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import ceil
 
 from wfplatform.compiler.segment import BLOCKED, KNOWN, Chunk, Flights, Limits, Member, Planned, Segment
@@ -150,7 +151,7 @@ class _Planner:
             yield from self._open_below(node, runs, prefix)
 
     def _open_below(self, node: Node, runs: NodeRuns, prefix: Element) -> Iterator[tuple[Span, int, bool]]:
-        size = runs.sizes.get(prefix, 0)
+        size = max(runs.sizes.get(prefix, 0), 0)
         flying = self.flights.chunks(node.id, prefix)
         if not runs.runs and not flying:
             if size:
@@ -194,10 +195,10 @@ class _Planner:
             if run is not None and run.state.final:
                 return [Chunk(-1, 0, KNOWN)]
             return [Chunk(-1, 0, aloft[0].segment if aloft else BLOCKED)]
-        if runs.run(prefix) is not None and prefix in runs.runs:
+        if runs.run(prefix) is not None:
             return [Chunk(0, 1 << 62, KNOWN)]  # ended as a whole
         size = runs.sizes.get(prefix)
-        if size is None:
+        if size is None or size < 0 or (size == 0 and not self._is_settled(node, prefix)):
             return [Chunk(0, 1 << 62, BLOCKED)]
         aloft.sort()
         if not runs.runs:
@@ -224,12 +225,24 @@ class _Planner:
             ]
         if len(prefix) == runs.rank - 1:
             return self.chunks(node, prefix)
-        if prefix in runs.runs:
+        if runs.run(prefix) is not None:
             return [Chunk(0, 1 << 62, KNOWN)]
         size = runs.sizes.get(prefix)
-        if size is None:
+        if size is None or size < 0 or (size == 0 and not self._is_settled(node, prefix)):
             return [Chunk(0, 1 << 62, BLOCKED)]
         return [chunk for index in range(size) for chunk in self.below(node, (*prefix, index))]
+
+    def _is_settled(self, node: str, prefix: Element) -> bool:
+        """Whether all is committed that could still skip a branch without elements."""
+        for link in self.graph.links[node]:
+            if link.shared > len(prefix):
+                along = self.execution.nodes[link.source]
+                ended = along.run(prefix) is not None
+                if not ended and (along.sizes.get(prefix) != 0 or not self._is_settled(link.source, prefix)):
+                    return False
+            elif any(chunk.segment != KNOWN for chunk in self.below(link.source, prefix[: link.shared])):
+                return False
+        return True
 
     def pieces(self, node: Node, span: Span) -> Iterator[_Piece]:
         """Cut a span where its inputs come from different segments; what is blocked is left out."""
@@ -266,7 +279,7 @@ class _Planner:
                         ready = False
                     elif chunk.segment != KNOWN:
                         needs.add(chunk.segment)
-                    elif link.port:
+                    elif link.port or link.guards:
                         known |= dict.fromkeys((link.source, (*span.prefix, i)) for i in range(start, stop))
             if ready and not (solo and needs):
                 yield _Piece(start, stop, frozenset(needs), tuple(known), self._linear(node))
@@ -280,7 +293,7 @@ class _Planner:
             for chunk in self.chunks(link.source, span.prefix):
                 marks.update(mark for mark in (chunk.start, chunk.stop) if span.start < mark < span.stop)
         ordered = sorted(marks)
-        return zip(ordered, ordered[1:], strict=False)
+        return pairwise(ordered)
 
     def _gather(
         self,
@@ -290,17 +303,12 @@ class _Planner:
         needs: set[str],
         known: dict[tuple[str, Element], None],
     ) -> bool:
-        runs = self.execution.nodes[link.source]
-        if not chunks:
-            total = runs.total()
-            if total is None:
-                return False
         for chunk in chunks:
             if chunk.segment == BLOCKED:
                 return False
             if chunk.segment != KNOWN:
                 needs.add(chunk.segment)
-            elif link.port:
+            elif link.port or link.guards:
                 known[(link.source, prefix)] = None
         return True
 

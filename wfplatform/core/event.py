@@ -5,7 +5,7 @@ Facts and orders only; `core.lifecycle` turns the first into the second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -42,10 +42,11 @@ __all__ = [
 class Claimed:
     """An engine took the execution: a fresh one or one that another engine dropped.
 
-    `sizes`: node -> number of elements, for nodes mapped over values of the definition or of parameters.
+    `sizes`: node -> (prefix, number of elements below it) each, for nodes mapped over values of the definition or of parameters. A prefix
+    that comes twice with different numbers is one on which the node's inputs disagree.
     """
 
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, Sequence[tuple[Element, int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

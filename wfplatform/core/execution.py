@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 __all__ = [
+    "AT_ODDS",
     "WHOLE",
     "Element",
     "Execution",
@@ -24,12 +25,16 @@ __all__ = [
     "OutcomeKind",
     "Run",
     "Span",
+    "ended_among",
 ]
 
 type Element = tuple[int, ...]
 """The indices of one element of a mapped node; `()` for a node that is not mapped."""
 
 WHOLE: Element = ()
+
+AT_ODDS: Final = -1
+"""In place of a number of elements: what the node is mapped over says different ones."""
 
 
 class ExecutionState(StrEnum):
@@ -174,8 +179,8 @@ class NodeRuns:
     Args:
         sizes: for each known prefix the number of elements below it. A node that is not mapped needs none.
         runs: elements that are not simply pending. A prefix shorter than the rank stands for a whole branch that
-            was skipped, failed or cancelled before its size was known.
-        ended: how many of `runs` are final.
+            was skipped, failed or cancelled before its size was known; elements of such a branch are not counted.
+        ended: how many of `runs` are final, those of branches that ended as a whole left out.
     """
 
     rank: int
@@ -225,11 +230,27 @@ class NodeRuns:
 
     def elements(self, prefix: Element = WHOLE) -> Iterator[Element]:
         """Every known element below a prefix, in order; branches that ended as a whole appear as their prefix."""
-        if len(prefix) == self.rank or (prefix in self.runs and len(prefix) < self.rank):
+        if any(prefix[:cut] in self.runs for cut in range(min(len(prefix), self.rank))):
+            yield prefix
+        else:
+            yield from self._below(prefix)
+
+    def _below(self, prefix: Element) -> Iterator[Element]:
+        if len(prefix) == self.rank or prefix in self.runs:
             yield prefix
             return
         for index in range(self.sizes.get(prefix, 0)):
-            yield from self.elements((*prefix, index))
+            yield from self._below((*prefix, index))
+
+
+def ended_among(runs: Mapping[Element, Run]) -> int:
+    """How many of the runs of a node have ended; a branch that ended as a whole counts as one."""
+    final = [element for element, run in runs.items() if run.state.final]
+    shortest = min(map(len, final), default=0)
+    if all(len(element) == shortest for element in final):
+        return len(final)
+    ended = set(final)
+    return sum(1 for element in final if not any(element[:cut] in ended for cut in range(len(element))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

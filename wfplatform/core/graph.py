@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from wfplatform.core.policy import Policy, WorkflowPolicy
+from wfplatform.core.policy import OnFailure, OnSkip, Policy, WorkflowPolicy
 
 __all__ = [
     "DEFAULT_PORT",
@@ -32,9 +32,10 @@ __all__ = [
     "PathStep",
     "references",
     "size_key",
+    "size_within",
 ]
 
-type Json = None | bool | int | float | str | list[Json] | dict[str, Json]
+type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
 DEFAULT_PORT: Final = "result"
 
@@ -139,6 +140,11 @@ def size_key(ref: OutputRef) -> str:
     return ref.port + "".join(f".{step.key}" if step.attribute else f"[{step.key}]" for step in ref.path)
 
 
+def size_within(key: str, indices: tuple[int, ...]) -> str:
+    """The name under which the length of an item of such an output is recorded, where items are mapped over in turn."""
+    return key + "".join(f"/{index}" for index in indices)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """A named, typed input of a workflow.
@@ -233,6 +239,73 @@ class Graph:
         return {name: tuple(refs.values()) for name, refs in found.items()}
 
     @cached_property
+    def size_levels(self) -> Mapping[str, Mapping[str, int]]:
+        """Node id -> the name of a recorded length -> how many levels of lengths are recorded: 2 if the items' own are too."""
+        found: dict[str, dict[str, int]] = {}
+        for node in self.nodes:
+            for port, levels in node.over.items():
+                binding = node.inputs[port]
+                if isinstance(binding, OutputRef) and levels > self.by_id[binding.node].rank:
+                    known = found.setdefault(binding.node, {})
+                    key = size_key(binding)
+                    known[key] = max(known.get(key, 0), levels - self.by_id[binding.node].rank)
+        return found
+
+    @cached_property
+    def careful(self) -> frozenset[str]:
+        """Nodes of which more than one thing decides how they end, so that nothing is decided before all of it is known.
+
+        Those with a policy of their own for failed or skipped inputs; those before such a node, if they have several inputs that could end
+        them; and those mapped over collections whose lengths may disagree. All others are skipped with the first input that fails or is.
+        """
+        found: set[str] = set()
+        curious: set[str] = set()
+        for node in reversed(self.nodes):
+            has_own = node.policy.on_failure is OnFailure.FAIL or node.policy.on_skip is OnSkip.NONE
+            watched = any(link.target in curious for link in self.dependants[node.id])
+            if has_own or watched:
+                curious.add(node.id)
+            if has_own or (watched and len(self.links[node.id]) > 1):
+                found.add(node.id)
+        origins: dict[str, frozenset[tuple[str, str]]] = {}
+        for node in self.nodes:
+            mine: set[tuple[str, str]] = set()
+            for port, levels in node.over.items():
+                binding = node.inputs[port]
+                rank = self.by_id[binding.node].rank if isinstance(binding, OutputRef) else 0
+                if isinstance(binding, OutputRef):
+                    mine |= origins[binding.node]
+                if levels > rank:
+                    mine.add((node.id, port))
+                    if isinstance(binding, OutputRef):
+                        found.add(node.id)
+            origins[node.id] = frozenset(mine)
+            if len(mine) > 1:
+                found.add(node.id)
+        return frozenset(found)
+
+    @cached_property
+    def watched(self) -> frozenset[str]:
+        """Nodes on which careful nodes depend."""
+        return frozenset(link.source for name in self.careful for link in self.links[name])
+
+    @cached_property
+    def releasing(self) -> frozenset[str]:
+        """Nodes whose being skipped lets others begin: those that take None in its place, and those that only come after it."""
+        found: set[str] = set()
+        for node in self.nodes:
+            found.update(node.after)
+            if node.policy.on_skip is OnSkip.NONE:
+                found.update(link.source for link in self.links[node.id])
+        return frozenset(found)
+
+    @cached_property
+    def gates(self) -> frozenset[str]:
+        """Nodes on which mapped nodes depend as a whole: as long as they are open, not even an empty map has ended."""
+        links = (link for links in self.links.values() for link in links)
+        return frozenset(link.source for link in links if link.shared < self.by_id[link.target].rank)
+
+    @cached_property
     def barriers(self) -> frozenset[str]:
         """Nodes whose end can make something ready that could not be planned before."""
         found = {node.id for node in self.nodes if node.type in NodeKind.ENGINE_SIDE or node.type == NodeKind.LOOP}
@@ -244,6 +317,12 @@ class Graph:
 
     def _links_of(self, node: Node) -> Iterator[Link]:
         seen: set[Link] = set()
+        if node.guard is not None:
+            # First: where its branch is not taken, nothing else matters.
+            shared = min(self.by_id[node.guard.node].rank, node.rank)
+            yield Link(
+                source=node.guard.node, target=node.id, port="", shared=shared, expands=False, guards=True
+            )
         for port, binding in node.inputs.items():
             levels = node.over.get(port, 0)
             # Inside a list or dict the whole value is meant; only a port that is one output follows its elements.
@@ -260,24 +339,23 @@ class Graph:
                 if link not in seen:
                     seen.add(link)
                     yield link
-        ordering = [(name, True) for name in node.after]
-        if node.guard is not None:
-            ordering.append((node.guard.node, False))
-        for name, whole in ordering:
-            rank = self.by_id[name].rank
-            shared = 0 if whole else min(rank, node.rank)
-            yield Link(source=name, target=node.id, port="", shared=shared, expands=False)
+        for name in node.after:
+            yield Link(source=name, target=node.id, port="", shared=0, expands=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A dependency between two nodes: elements of `target` need those of `source` that agree in the first `shared` indices."""
+    """A dependency between two nodes: elements of `target` need those of `source` that agree in the first `shared` indices.
+
+    `port` is empty where no data passes: `target` only comes after, or stands in a branch of the choice `source` (`guards`).
+    """
 
     source: str
     target: str
     port: str
     shared: int
     expands: bool
+    guards: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

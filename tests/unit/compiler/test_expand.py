@@ -1,0 +1,49 @@
+"""Numbers of elements that stand in the definition and in the parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.core.reach import graph_of, n
+from wfplatform.compiler.expand import known_sizes
+from wfplatform.core.graph import ListOf, Literal, OutputRef, ParameterRef, PathStep
+from wfplatform.errors import ParameterError
+
+
+def sizes(levels: dict[str, int], parameters: dict[str, Any] | None = None, **inputs: Any) -> Any:
+    return known_sizes(graph_of(n("a"), n("m", inputs=inputs, over=levels)), parameters or {})
+
+
+def test_lists_of_the_definition_and_of_parameters_are_counted() -> None:
+    assert sizes({"x": 1}, x=Literal([1, 2])) == {"m": [((), 2)]}
+    assert sizes({"x": 1}, x=Literal([])) == {"m": [((), 0)]}
+    assert sizes({"x": 1}, {"p": {"rows": [1]}}, x=ParameterRef("p", (PathStep("rows"),))) == {"m": [((), 1)]}
+    assert sizes({"x": 1}, x=ListOf((OutputRef("a"), Literal(1)))) == {"m": [((), 2)]}
+
+
+def test_lists_in_lists_are_counted_where_they_are_mapped_over() -> None:
+    assert sizes({"x": 2}, x=Literal([[1], [], [1, 2]])) == {"m": [((), 3), ((0,), 1), ((1,), 0), ((2,), 2)]}
+
+
+def test_what_is_not_mapped_over_or_not_known_is_left_out() -> None:
+    assert sizes({}, x=Literal([1, 2])) == {}
+    assert sizes({"x": 1}, x=OutputRef("a")) == {}
+
+
+def test_lengths_that_disagree_stand_beside_each_other() -> None:
+    assert sizes({"x": 1, "y": 1}, {"p": [1, 2, 3]}, x=Literal([1]), y=ParameterRef("p")) == {"m": [((), 1), ((), 3)]}
+    assert sizes({"x": 1, "y": 1}, x=Literal([1]), y=Literal([2])) == {"m": [((), 1)]}
+
+
+def test_a_parameter_that_is_no_list_is_refused_with_its_name() -> None:
+    with pytest.raises(ParameterError, match="Node m is mapped over x, which must be a list; it is 5."):
+        sizes({"x": 1}, {"p": 5}, x=ParameterRef("p"))
+    with pytest.raises(ParameterError, match="it is 1."):
+        sizes({"x": 2}, x=Literal([[1], 1]))
+
+
+def test_outputs_written_into_a_list_can_be_mapped_over_one_level_deep() -> None:
+    with pytest.raises(ParameterError, match="mapped over 2 levels of x"):
+        sizes({"x": 2}, x=ListOf((OutputRef("a"),)))

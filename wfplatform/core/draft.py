@@ -1,0 +1,174 @@
+"""An execution while one event changes it: what was touched, what is to be recorded, and what is to be done about it.
+
+Copies the runs of a node once, when they are first touched. Refuses to decide anything: `lifecycle` and `propagation` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from wfplatform.core.event import Effect, Finish, Plan, Recorded
+from wfplatform.core.execution import Element, Execution, ExecutionState, NodeRuns, NodeState, Outcome, Run, ended_among
+from wfplatform.core.graph import Graph
+
+__all__ = ["Draft", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The result of one `advance`: the new execution, what to commit, and what to do after the commit."""
+
+    execution: Execution
+    recorded: tuple[Recorded, ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+
+class Draft:
+    """An execution being changed.
+
+    Args:
+        base: as it stands.
+        graph: its definition.
+        now: the present instant.
+        chance: a number in [0, 1) that decides retry jitter.
+    """
+
+    def __init__(self, base: Execution, graph: Graph, now: datetime, chance: float) -> None:
+        self.base = base
+        self.graph = graph
+        self.now = now
+        self.chance = chance
+        self.changes: dict[str, Any] = {}
+        self.needs_plan = False
+        self.recorded: list[Recorded] = []
+        self.effects: list[Effect] = []
+        self._runs: dict[str, dict[Element, Run]] = {}
+        self._sizes: dict[str, dict[Element, int]] = {}
+        self._ended: dict[str, int] = {}
+
+    # -- reading
+
+    def known(self, node: str) -> Mapping[Element, Run]:
+        """The runs of a node as they stand in this draft."""
+        found = self._runs.get(node)
+        return self.base.nodes[node].runs if found is None else found
+
+    def run(self, node: str, element: Element) -> Run | None:
+        """Of one element, or of the branch it belongs to if that ended as a whole; None while it is simply pending."""
+        runs = self._runs.get(node)
+        if runs is None:
+            runs = self.base.nodes[node].runs  # type: ignore[assignment]
+        found = runs.get(element)
+        if found is None and element:
+            for cut in range(len(element) - 1, -1, -1):
+                found = runs.get(element[:cut])
+                if found is not None:
+                    return found
+        return found
+
+    def size(self, node: str, prefix: Element) -> int | None:
+        """How many elements there are below a prefix, if that is known."""
+        sizes = self._sizes.get(node)
+        return self.base.nodes[node].sizes.get(prefix) if sizes is None else sizes.get(prefix)
+
+    def complete(self, node: str) -> bool:
+        """Whether every element of a node has ended."""
+        return self._after(node).complete
+
+    # -- writing
+
+    def runs(self, node: str) -> dict[Element, Run]:
+        """The runs of a node, to be changed."""
+        found = self._runs.get(node)
+        if found is None:
+            before = self.base.nodes[node]
+            found = self._runs[node] = dict(before.runs)
+            self._ended[node] = before.ended
+        return found
+
+    def set_size(self, node: str, prefix: Element, size: int) -> None:
+        """The number of elements below a prefix became known."""
+        sizes = self._sizes.get(node)
+        if sizes is None:
+            self.runs(node)
+            sizes = self._sizes[node] = dict(self.base.nodes[node].sizes)
+        sizes[prefix] = size
+
+    def put(self, node: str, element: Element, run: Run, outcome: Outcome | None = None) -> None:
+        """Change one element, to be recorded."""
+        runs = self.runs(node)
+        before = runs.get(element)
+        if run.state.final and not (before and before.state.final):
+            self._ended[node] += 1
+        elif before and before.state.final and not run.state.final:
+            self._ended[node] -= 1
+        runs[element] = run
+        self.recorded.append(Recorded(node, element, run, outcome, before is None))
+
+    def put_branch(self, node: str, prefix: Element, run: Run) -> None:
+        """End all elements below a prefix that have not completed, as one; the prefix stands for those nothing is known of."""
+        runs = self.runs(node)
+        length = len(prefix)
+        below = [one for one in runs if len(one) > length and one[:length] == prefix]
+        for element in below:
+            if runs[element].state is NodeState.COMPLETED:
+                continue
+            runs[element] = run
+            self.recorded.append(Recorded(node, element, run, None, fresh=False))
+        self.put(node, prefix, run)
+        if below:
+            self.recount(node)
+
+    def recount(self, node: str) -> None:
+        """Count anew what has ended, after more than one element was changed by hand."""
+        self._ended[node] = ended_among(self.runs(node))
+
+    def fail(self, node: str, element: Element, error: Mapping[str, Any]) -> None:
+        """Keep the first cause of the execution's failure."""
+        if self.changes.get("error", self.base.error) is None:
+            self.changes["error"] = {**error, "node": node, "element": list(element)}
+
+    def finish(self, state: ExecutionState) -> None:
+        """The execution has ended."""
+        self.changes |= {"state": state, "finished_at": self.now}
+        self.effects.append(Finish(state))
+
+    # -- the end
+
+    def _after(self, node: str) -> NodeRuns:
+        before = self.base.nodes[node]
+        runs = self._runs.get(node)
+        if runs is None:
+            return before
+        return NodeRuns(before.rank, self._sizes.get(node, before.sizes), runs, self._ended[node])
+
+    def step(self) -> Step:
+        """The execution as it has become; it ends when no node is open any more."""
+        nodes: Mapping[str, NodeRuns] = self.base.nodes
+        open_nodes = self.base.open_nodes
+        if self._runs:
+            changed = dict(nodes)
+            for name, runs in self._runs.items():
+                before = nodes[name]
+                sizes = self._sizes.get(name)
+                after = NodeRuns(
+                    before.rank,
+                    before.sizes if sizes is None else MappingProxyType(sizes),
+                    MappingProxyType(runs),
+                    self._ended[name],
+                )
+                changed[name] = after
+                open_nodes += int(before.complete) - int(after.complete)
+            nodes = changed
+        has_ended = self.changes.get("state", self.base.state).final
+        if open_nodes == 0 and not has_ended:
+            failed = self.changes.get("error", self.base.error) is not None
+            self.finish(ExecutionState.FAILED if failed else ExecutionState.COMPLETED)
+        elif self.needs_plan and not has_ended:
+            self.effects.insert(0, Plan())
+        execution = replace(self.base, nodes=nodes, open_nodes=open_nodes, **self.changes)
+        return Step(execution, tuple(self.recorded), tuple(self.effects))
