@@ -188,6 +188,17 @@ class Settings(BaseSettings):
         ge=1,
         le=600,
     )
+    stop_grace_s: float = _setting(
+        owner="worker",
+        unit="seconds",
+        default=5.0,
+        reason=(
+            "How long a cancelled or timed-out node may clean up before it is interrupted, and again before its "
+            "worker process is replaced."
+        ),
+        ge=0.1,
+        le=600,
+    )
     execution_timeout_s: float = _setting(
         owner="engine",
         unit="seconds with work on the cluster",

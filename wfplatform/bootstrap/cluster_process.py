@@ -29,12 +29,14 @@ SCHEDULER_CONFIG: Final[dict[str, Any]] = {
     # Root tasks go to workers at once: holding them back costs a round trip a task and saves memory the
     # engine bounds anyway.
     "distributed.scheduler.worker-saturation": math.inf,
-    "distributed.scheduler.allowed-failures": 2,
+    # The engine decides whether a lost segment runs again.
+    "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.events-cleanup-delay": "1 minute",
     "distributed.scheduler.http.routes": [],
     "distributed.scheduler.preload": [],
     "distributed.admin.log-length": 200,
-    "distributed.admin.low-level-log-length": 100,
+    # Also how many events a topic keeps.
+    "distributed.admin.low-level-log-length": 10,
     "distributed.admin.system-monitor.log-length": 60,
     "distributed.admin.system-monitor.interval": "1s",
     "distributed.admin.system-monitor.disk": False,

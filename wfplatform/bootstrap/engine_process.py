@@ -64,15 +64,17 @@ def run_engine(settings: Settings) -> int:
     executor = DaskExecutor(
         scheduler,
         topic=topic_of(engine_id.hex),
+        engine=engine_id.hex,
         plugin=SitePlugin(
             artifact_url=settings.artifacts_location,
             release=release(),
             inline_limit_bytes=settings.inline_limit_bytes,
             io_slots=settings.io_threads,
+            grace_s=settings.stop_grace_s,
         ),
         runner=run_segment,
         on_outcomes=lambda body: loop.post(OutcomesArrived(body)),
-        on_lost=lambda *facts: loop.post(TaskLost(*facts)),
+        on_lost=lambda losses: loop.post(*(TaskLost(*loss) for loss in losses)),
         on_back=lambda: loop.post(ClusterBack()),
     )
     costs = Costs(store)
@@ -87,12 +89,14 @@ def run_engine(settings: Settings) -> int:
         clock=clock,
         ids=ids,
         notifier=notifier,
-        options=EngineOptions(max_executions=settings.max_concurrent_executions),
+        options=EngineOptions(max_executions=settings.max_concurrent_executions, grace_s=settings.stop_grace_s),
     )
 
     def housekeeping() -> None:
-        executor.look_after()
+        for worker in orchestrator.stuck_workers():
+            executor.restart_worker(worker)
         costs.save()
+        store.look_after()
 
     loop = EngineLoop(orchestrator, store, clock=clock, housekeeping=housekeeping)
     store.register(

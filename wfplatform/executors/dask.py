@@ -1,25 +1,29 @@
 """Segments on a Dask cluster, local or remote, through `distributed.Client`.
 
-Outcomes come as worker events; the fate of a task is known from its future. Refuses a scheduler of another release and workers that cannot
-reach the artifact storage.
+Outcomes come as worker events; the fate of a task is known from its future. A thread of its own keeps the connection. Refuses a
+scheduler that does not answer, and to wait for one once it did: tasks are kept until it is back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import dask.config
-from distributed import Client, Future, KilledWorker
+from distributed import Client, Future, KilledWorker, SchedulerPlugin, WorkerPlugin
 from distributed.comm.core import CommClosedError
 
 from wfplatform.compiler.dask_graph import ClusterTask, build
+from wfplatform.core.policy import Lane
 from wfplatform.errors import UnreachableError
+from wfplatform.executors.exits import EXITS_TOPIC, MEMORY_TOPIC, Exits
+from wfplatform.executors.scheduler_plugin import CPU_LANE, LOSSES_TOPIC, ORDERS_TOPIC, SegmentsPlugin
 
-__all__ = ["CLIENT_CONFIG", "DaskExecutor"]
+__all__ = ["CLIENT_CONFIG", "DaskExecutor", "Loss"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +32,14 @@ CLIENT_CONFIG: Final[dict[str, Any]] = {
     "distributed.diagnostics.computations.nframes": 0,
     "distributed.comm.timeouts.connect": "30s",
 }
+IO_FIRST: Final = 0.5
+"""Added to the priority of the I/O lane: it holds a thread for a moment only, so it never queues behind CPU-bound nodes."""
+LOOK_EVERY_S: Final = 1.0
+GATHER_S: Final = 0.1
+"""What a dead worker took with it is reported together, and not before the reason of its death had time to arrive."""
+
+type Loss = tuple[str, str, str, bool]
+"""(key, worker, reason, blameless) of a task that will not end."""
 
 
 class DaskExecutor:
@@ -35,11 +47,17 @@ class DaskExecutor:
 
     Args:
         address: the scheduler's, such as `tcp://127.0.0.1:8786`.
-        engine: the engine's name; workers address outcomes to it.
-        topic: the event topic of that name.
+        topic: the event topic to which workers send outcomes for this engine.
+        engine: the engine's name, as workers know it.
         plugin: makes workers able to run segments; given anew to every scheduler.
         runner: the function that stands in the graph.
-        sink: gets (kind, facts): see `report`.
+        on_outcomes: gets messages of workers, packed.
+        on_lost: gets tasks that will not end; those of one worker together, in the order in which they were submitted.
+        on_back: called when the scheduler answers again after it was away.
+        on_workers: called with what each worker says of itself whenever workers have come or gone.
+
+    Raises:
+        UnreachableError: the scheduler does not answer.
     """
 
     def __init__(
@@ -47,60 +65,55 @@ class DaskExecutor:
         address: str,
         *,
         topic: str,
-        plugin: Any,
+        engine: str,
+        plugin: WorkerPlugin,
         runner: Callable[..., Any],
         on_outcomes: Callable[[bytes], None],
-        on_lost: Callable[[str, str, str, bool], None],
+        on_lost: Callable[[Sequence[Loss]], None],
         on_back: Callable[[], None],
+        on_workers: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         self._address = address
         self._topic = topic
-        self._plugin = plugin
+        self._engine = engine
+        self._plugins: tuple[SchedulerPlugin | WorkerPlugin, ...] = (SegmentsPlugin(), plugin)
         self._runner = runner
         self._on_outcomes = on_outcomes
         self._on_lost = on_lost
         self._on_back = on_back
+        self._on_workers = on_workers
         self._futures: dict[str, Future[Any]] = {}
         self._needs: dict[str, frozenset[str]] = {}
         self._failed: set[str] = set()
-        self._lock = threading.Lock()
+        self._dead: dict[str, dict[str, bool]] = {}
+        self._exits = Exits()
+        self._backlog: list[ClusterTask] = []
+        self._lock = threading.RLock()
         self._slots = 1
-        self._scheduler_id = ""
-        self._closed = False
+        self._workers: frozenset[str] = frozenset()
+        self._lanes = False
+        self._ready = False
+        self._stop = threading.Event()
+        dask.config.set(CLIENT_CONFIG)
         self._client = self._connect()
+        self._comm: object = None
+        self._prepare(self._client)
+        self._keeper = threading.Thread(target=self._keep, name="wfplatform-cluster", daemon=True)
+        self._keeper.start()
 
     # -- the port
 
     def submit(self, tasks: Sequence[ClusterTask]) -> None:
-        """Hand tasks over."""
-        groups: dict[tuple[object, ...], list[ClusterTask]] = {}
-        for task in tasks:
-            groups.setdefault((task.priority, *sorted(task.resources.items())), []).append(task)
-        for group in groups.values():
-            first = group[0]
-            futures = self._client.get(
-                build(group, self._runner),
-                [task.key for task in group],
-                sync=False,
-                priority=first.priority,
-                resources=dict(first.resources) or None,
-            )
-            with self._lock:
-                self._futures |= {str(future.key): future for future in futures}
-                self._needs |= {task.key: frozenset(task.needs) for task in group if task.needs}
-            for future in futures:
-                future.add_done_callback(self._ended)
+        """Hand tasks over; while the scheduler is away they are kept until it is back."""
+        with self._lock:
+            if not self._ready or self._client.status != "running":
+                self._backlog.extend(tasks)
+                return
+        self._send(tasks)
 
     def release(self, keys: Sequence[str]) -> None:
         """Forget tasks; Dask drops their values when no other task needs them."""
-        with self._lock:
-            released = [self._futures.pop(key, None) for key in keys]
-            for key in keys:
-                self._needs.pop(key, None)
-                self._failed.discard(key)
-        for future in released:
-            if future is not None:
-                future.release()
+        self._take(keys)
 
     def acknowledge(self, received: Mapping[tuple[str, str], Sequence[int]]) -> None:
         """Tell workers what is committed."""
@@ -109,10 +122,7 @@ class DaskExecutor:
 
     def cancel(self, executions: Sequence[tuple[UUID, int]], keys: Sequence[str]) -> None:
         """Stop what runs and forget what does not yet run."""
-        with self._lock:
-            futures = [future for key in keys if (future := self._futures.pop(key, None)) is not None]
-        if futures:
-            self._client.cancel(futures, asynchronous=True, force=True)
+        self._take(keys)
         orders = [[execution.hex, epoch] for execution, epoch in executions]
         self._tell(None, {"op": "wfp_cancel", "executions": orders})
 
@@ -122,46 +132,26 @@ class DaskExecutor:
 
     def describe(self) -> Mapping[str, Any]:
         """Address, workers and what each says of itself."""
-        answers = self._client.sync(self._broadcast, {"op": "wfp_describe"}, None)
-        return {"scheduler": self._address, "workers": answers}
+        return {"scheduler": self._address, "workers": self._client.sync(self._ask, self._client, {"op": "wfp_describe"})}
 
     # -- life
 
-    def look_after(self) -> None:
-        """Called about once a second: counts slots, notices that the scheduler went away and came back."""
-        if self._closed:
-            return
-        if self._client.status == "closed":
-            try:
-                self._client = self._connect()
-            except (OSError, UnreachableError):
-                return
-            self._on_back()
-            return
-        if self._client.status != "running":
-            return
-        info = self._client.scheduler_info(n_workers=-1)
-        workers = info.get("workers", {})
-        self._slots = max(1, sum(worker["nthreads"] for worker in workers.values()))
-        if info.get("id") and info["id"] != self._scheduler_id:
-            self._prepare()
-            self._on_back()
-
     def restart_worker(self, address: str) -> None:
-        """End a worker process that hangs; its nanny starts another."""
-        self._client.restart_workers([address], raise_for_error=False)
+        """End a worker process that hangs; its nanny starts another. Does not wait for it."""
+        logger.warning("worker ended because a node on it does not stop", extra={"worker": address})
+        self._later(self._restart, self._client, address)
 
     def close(self) -> None:
         """Leave the cluster; what runs there goes on until it is cancelled."""
-        self._closed = True
+        self._stop.set()
+        self._keeper.join(timeout=5)
         self._client.close()
 
-    # -- pieces
+    # -- the connection
 
     def _connect(self) -> Client:
-        dask.config.set(CLIENT_CONFIG)
         try:
-            client = Client(self._address, name="wfplatform-engine", set_as_default=False, timeout=30)
+            return Client(self._address, name="wfplatform-engine", set_as_default=False, timeout=30)
         except (OSError, TimeoutError, CommClosedError) as error:
             raise UnreachableError(
                 "scheduler_unreachable",
@@ -169,53 +159,168 @@ class DaskExecutor:
                 "Start it, or set WFP_SCHEDULER_ADDRESS to the address of one that runs.",
                 address=self._address,
             ) from error
-        self._client = client
-        self._prepare()
-        return client
 
-    def _prepare(self) -> None:
+    def _keep(self) -> None:
+        """In a thread of its own: the engine never waits for a scheduler."""
+        while not self._stop.wait(LOOK_EVERY_S):
+            try:
+                self._look_after()
+            except (OSError, TimeoutError, CommClosedError, UnreachableError, ValueError) as error:
+                logger.warning("scheduler does not answer", extra={"address": self._address, "reason": str(error)})
+
+    def _look_after(self) -> None:
         client = self._client
-        client.register_plugin(self._plugin)
-        client.subscribe_topic(self._topic, self._event)
-        info = client.scheduler_info(n_workers=-1)
-        self._scheduler_id = info.get("id", "")
-        self._slots = max(1, sum(worker["nthreads"] for worker in info.get("workers", {}).values()))
+        if client.status == "closed":
+            # It gives up by itself after half a minute.
+            self._ready = False
+            client = self._client = self._connect()
+        if client.status != "running":
+            self._ready = False
+            return
+        if client.scheduler_comm is not self._comm:
+            # Another scheduler at the same address, or the same one that has forgotten this client.
+            self._ready = False
+            self._prepare(client)
+            self._tell(None, {"op": "wfp_adopt", "old": [self._engine], "new": self._engine})
+            self._on_back()
+        self._count(client)
 
-    def _event(self, event: tuple[float, Any]) -> None:
-        self._on_outcomes(event[1])
+    def _prepare(self, client: Client) -> None:
+        comm = client.scheduler_comm
+        for plugin in self._plugins:
+            client.register_plugin(plugin)
+        client.subscribe_topic(self._topic, lambda event: self._on_outcomes(event[1]))
+        client.subscribe_topic(LOSSES_TOPIC, self._values_lost)
+        client.subscribe_topic(EXITS_TOPIC, self._exits.ended)
+        client.subscribe_topic(MEMORY_TOPIC, self._exits.too_large)
+        self._count(client)
+        with self._lock:
+            self._comm = comm
+            self._ready = True
+            self._lanes = False
+            backlog, self._backlog = self._backlog, []
+        if backlog:
+            self._send(backlog)
+
+    def _count(self, client: Client) -> None:
+        workers = frozenset(client.scheduler_info(n_workers=-1)["workers"])
+        self._slots = max(1, len(workers))
+        if workers != self._workers:
+            self._on_workers(client.sync(self._ask, client, {"op": "wfp_describe"}))
+            self._workers = workers
+
+    # -- tasks
+
+    def _send(self, tasks: Sequence[ClusterTask]) -> None:
+        # Restricting every task to a free lane costs the scheduler time; it is done once there are two lanes in use.
+        self._lanes = self._lanes or any(task.lane is Lane.IO for task in tasks)
+        groups: dict[tuple[object, ...], list[ClusterTask]] = {}
+        for task in tasks:
+            groups.setdefault((task.lane, task.priority, *sorted(task.resources.items())), []).append(task)
+        for group in groups.values():
+            first = group[0]
+            cpu = first.lane is Lane.CPU
+            futures = self._client.get(
+                build(group, self._runner),
+                [task.key for task in group],
+                sync=False,
+                priority=first.priority + (0 if cpu else IO_FIRST),
+                resources={**first.resources, **({CPU_LANE: 1} if cpu and self._lanes else {})} or None,
+            )
+            with self._lock:
+                self._futures |= {str(future.key): future for future in futures}
+                self._needs |= {task.key: frozenset(task.needs) for task in group if task.needs}
+            for future in futures:
+                future.add_done_callback(self._ended)
+
+    def _take(self, keys: Sequence[str]) -> None:
+        with self._lock:
+            gone = set(keys)
+            if self._backlog:
+                self._backlog = [task for task in self._backlog if task.key not in gone]
+            futures = [future for key in keys if (future := self._futures.pop(key, None)) is not None]
+            for key in keys:
+                self._needs.pop(key, None)
+                self._failed.discard(key)
+        for future in futures:
+            future.release()
 
     def _ended(self, future: Future[Any]) -> None:
-        key = str(future.key)
-        status = future.status
-        if status == "finished" or self._closed:
+        """In Dask's thread for callbacks: a task has ended in some way."""
+        key, status = str(future.key), future.status
+        if status == "finished" or self._stop.is_set():
+            return
+        error = future.exception(timeout=5) if status == "error" else None
+        if isinstance(error, KilledWorker):
+            # Tasks that needed the killed one fail with the same error and are not to blame.
+            self._note(str(getattr(error.last_worker, "address", "")), {key: error.task != key})
             return
         with self._lock:
             if self._futures.pop(key, None) is None:
-                return  # released or cancelled by the engine itself
-        worker, reason, blameless = "", "The task was cancelled: the scheduler was lost or restarted.", True
-        if status == "error":
-            error = future.exception(timeout=5)
-            if isinstance(error, KilledWorker):
-                # Tasks that needed the killed one fail with the same error and are not to blame.
-                worker, blameless = str(getattr(error.last_worker, "address", "")), error.task != key
-                reason = (
-                    "The worker process ended while it ran this: it crashed, was killed, or used more memory than it may."
-                )
-            else:
-                reason, blameless = f"{type(error).__name__}: {error}", bool(self._failed & self._needs.get(key, frozenset()))
+                return  # released by the engine itself
+            reason, blameless = "The Dask scheduler was lost or restarted, and this with it.", True
+            if error is not None:
+                reason = f"{type(error).__name__}: {error}"
+                blameless = bool(self._failed & self._needs.get(key, frozenset()))
                 self._failed.add(key)
-        self._on_lost(key, worker, reason, blameless)
+        self._on_lost([(key, "", reason, blameless)])
+
+    def _values_lost(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        # They had ended, but perhaps not told all of it: who had is released already.
+        self._note(event[1]["worker"], dict.fromkeys(event[1]["computed"], True))
+
+    def _note(self, worker: str, keys: Mapping[str, bool]) -> None:
+        with self._lock:
+            first = worker not in self._dead
+            known = self._dead.setdefault(worker, {})
+            known.update(keys)
+        if first:
+            self._later(self._worker_lost, worker)
+
+    async def _worker_lost(self, worker: str) -> None:
+        await asyncio.sleep(GATHER_S)
+        reason = self._exits.reason(worker)
+        with self._lock:
+            keys = self._dead.pop(worker)
+            mine = [key for key in self._futures if key in keys]
+            for key in mine:
+                del self._futures[key]
+        if mine:
+            self._on_lost([(key, worker, reason, keys[key]) for key in mine])
+
+    # -- messages
 
     def _tell(self, workers: list[str] | None, message: dict[str, Any]) -> None:
-        loop = self._client.loop
-        if loop is not None:
-            loop.add_callback(self._broadcast, message, workers)
+        """Send workers a message over the connection they have with the scheduler; returns at once."""
+        client = self._client
+        if client.status == "running":
+            self._later(self._order, client, {"workers": workers, "message": message})
 
-    async def _broadcast(self, message: dict[str, Any], workers: list[str] | None) -> Any:
+    def _later(self, work: Callable[..., Awaitable[None]], *values: Any) -> None:
+        """Have it done by the client's event loop."""
+        loop = self._client.loop
+        assert loop is not None, "a synchronous client has one as long as it lives"
+        loop.add_callback(work, *values)
+
+    async def _order(self, client: Client, order: dict[str, Any]) -> None:
         try:
-            scheduler = self._client.scheduler
-            return {} if scheduler is None else await scheduler.broadcast(msg=message, workers=workers, on_error="ignore")
+            await _scheduler(client).log_event(topic=ORDERS_TOPIC, msg=order)
         except OSError as error:
-            # A worker or scheduler that is gone needs no message; whoever joins is told anew.
-            logger.info("message not delivered", extra={"op": message["op"], "reason": str(error)})
-            return {}
+            # A worker or scheduler that is gone needs no message; what comes after it is told anew.
+            logger.info("message not delivered", extra={"op": order["message"]["op"], "reason": str(error)})
+
+    async def _restart(self, client: Client, address: str) -> None:
+        try:
+            await _scheduler(client).restart_workers(
+                workers=[address], timeout=30, wait_for_workers=False, on_error="return", stimulus_id="wfplatform-stuck"
+            )
+        except OSError as error:
+            logger.warning("worker not ended", extra={"worker": address, "reason": str(error)})
+
+    async def _ask(self, client: Client, message: dict[str, Any]) -> Any:
+        return await _scheduler(client).broadcast(msg=message, workers=None, on_error="ignore")
+
+
+def _scheduler(client: Client) -> Any:
+    """The scheduler's remote procedures."""
+    return client.scheduler

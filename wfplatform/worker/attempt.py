@@ -1,15 +1,17 @@
 """One attempt at one element while it runs, and the watch over all attempts of a worker process.
 
 The watch says that an attempt has started when it lasts, ends it when its time is over or nobody wants it any more, and as the last
-resort ends the process: a thread that never returns cannot be stopped in any other way.
+resort ends the process: a thread that never returns cannot be stopped in any other way. Where native code holds the interpreter, not
+even the watch runs: then the system's alarm clock ends the process.
 """
 
 from __future__ import annotations
 
 import ctypes
+import signal
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 from uuid import UUID
@@ -17,10 +19,13 @@ from uuid import UUID
 from wfplatform.core.execution import Element
 from wfplatform.worker.capture import NodeLog
 
-__all__ = ["ANNOUNCE_AFTER_S", "Attempt", "AttemptEnded", "Watch"]
+__all__ = ["ALARM_MARGIN_S", "ANNOUNCE_AFTER_S", "Attempt", "AttemptEnded", "Watch"]
 
 ANNOUNCE_AFTER_S: Final = 0.02
 """An attempt that lasts longer is announced as started."""
+ALARM_MARGIN_S: Final = 1.0
+"""The alarm leaves the watch this long to end the process in a better way."""
+_CANCELLED_KEPT: Final = 10_000
 
 
 class AttemptEnded(BaseException):
@@ -105,12 +110,6 @@ class Attempt:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Grace:
-    soft_s: float
-    hard_s: float
-
-
 class Watch:
     """Watches the attempts of a process.
 
@@ -118,6 +117,7 @@ class Watch:
         announce: takes an attempt's announcement.
         give_up: called with an attempt that does not end although it was interrupted; it may end the process.
         grace_s: how long an attempt may clean up after it was told to stop, before it is interrupted and again before it is given up.
+        alarm: whether the system's alarm clock may end this process when an attempt with a timeout holds the interpreter.
     """
 
     def __init__(
@@ -126,11 +126,15 @@ class Watch:
         give_up: Callable[[Attempt], None],
         *,
         grace_s: float = 5.0,
+        alarm: bool = False,
     ) -> None:
         self._announce = announce
         self._give_up = give_up
         self._grace_s = grace_s
         self._running: dict[int, Attempt] = {}
+        self._cancelled: OrderedDict[UUID, int] = OrderedDict()
+        self._may_alarm = alarm and hasattr(signal, "setitimer")
+        self._alarm_s: float | None = None
         self._lock = threading.Lock()
 
     def begin(self, attempt: Attempt, timeout_s: float | None) -> None:
@@ -140,21 +144,45 @@ class Watch:
         if timeout_s is not None:
             attempt.deadline_s = started_s + timeout_s
         self._running[attempt.thread] = attempt
+        if timeout_s is not None:
+            with self._lock:
+                self._set_alarm()
 
     def end(self, attempt: Attempt) -> None:
         """The attempt has ended; nothing will interrupt its thread any more."""
+        try:
+            self._end(attempt)
+        except AttemptEnded:
+            # It came a moment too late: the attempt is over as it is.
+            self._end(attempt)
+
+    def _end(self, attempt: Attempt) -> None:
         with self._lock:
             attempt.over = True
             self._running.pop(attempt.thread, None)
+            if attempt.interrupted_s is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(attempt.thread), None)
+            if self._alarm_s is not None:
+                self._set_alarm()
 
-    def cancel(self, execution: UUID, epoch: int | None = None) -> int:
-        """Nobody wants the attempts of an execution any more; returns how many there are."""
-        found = [a for a in list(self._running.values()) if a.execution == execution and (epoch is None or a.epoch <= epoch)]
+    def is_cancelled(self, execution: UUID, epoch: int) -> bool:
+        """Whether this worker was told that nobody wants the execution any more."""
+        return self._cancelled.get(execution, -1) >= epoch
+
+    def cancel(self, execution: UUID, epoch: int) -> int:
+        """Nobody wants the attempts of an execution up to an epoch any more; returns how many run."""
+        self._cancelled[execution] = max(epoch, self._cancelled.pop(execution, epoch))
+        if len(self._cancelled) > _CANCELLED_KEPT:
+            self._cancelled.popitem(last=False)
+        found = [a for a in list(self._running.values()) if a.execution == execution and a.epoch <= epoch]
         for attempt in found:
             attempt.cancelled = True
             attempt.reason = attempt.reason or "cancelled"
             if attempt.deadline_s is None or attempt.deadline_s > monotonic() + self._grace_s:
                 attempt.deadline_s = monotonic() + self._grace_s
+        if found:
+            with self._lock:
+                self._set_alarm()
         return len(found)
 
     @property
@@ -187,3 +215,14 @@ class Watch:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(attempt.thread), ctypes.py_object(AttemptEnded)
                 )
+
+    def _set_alarm(self) -> None:
+        """Set the alarm clock to when the first attempt must be over whatever it does. Its signal ends the process."""
+        if not self._may_alarm:
+            return
+        latest_s = 2 * self._grace_s + ALARM_MARGIN_S
+        ends = [a.deadline_s + latest_s for a in list(self._running.values()) if a.deadline_s is not None]
+        first_s = min(ends, default=None)
+        if first_s != self._alarm_s:
+            self._alarm_s = first_s
+            signal.setitimer(signal.ITIMER_REAL, max(first_s - monotonic(), 0.001) if first_s is not None else 0.0)

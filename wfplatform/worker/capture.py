@@ -118,6 +118,7 @@ def install() -> dict[str, Any]:
         "stdout": sys.stdout,
         "stderr": sys.stderr,
         "showwarning": warnings.showwarning,
+        "filters": list(warnings.filters),
         "handler": handler,
         "level": root.level,
     }
@@ -143,6 +144,8 @@ def install() -> dict[str, Any]:
             log.add(logging.WARNING, "warnings", f"{category.__name__}: {message} ({filename}:{lineno})")
 
     warnings.showwarning = showwarning
+    # Last of the filters: what Python would show once a process is shown to every node that causes it.
+    warnings.simplefilter("always", append=True)
     return before
 
 
@@ -150,6 +153,7 @@ def uninstall(before: dict[str, Any]) -> None:
     """Undo `install`."""
     sys.stdout, sys.stderr = before["stdout"], before["stderr"]
     warnings.showwarning = before["showwarning"]
+    warnings.filters[:] = before["filters"]  # type: ignore[index]
     root = logging.getLogger()
     root.removeHandler(before["handler"])
     root.setLevel(before["level"])

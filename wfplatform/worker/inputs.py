@@ -12,7 +12,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any, Final
 
-from wfplatform.authoring.call import follow, items_of
+from wfplatform.authoring.call import follow, handed, items_of
 from wfplatform.core.execution import Element
 from wfplatform.core.graph import (
     Binding,
@@ -25,6 +25,7 @@ from wfplatform.core.graph import (
     OutputRef,
     ParameterRef,
     PathStep,
+    references,
 )
 from wfplatform.core.policy import OnSkip
 
@@ -94,6 +95,11 @@ class Inputs:
         if node.guard is not None:
             source = self._index[node.guard.node]
             self._gates.append((source, min(graph.nodes[source].rank, node.rank), node.guard.verdict))
+        self._links = [
+            (self._index[link.source], link.shared, node.guard.verdict if link.guards and node.guard else None)
+            for link in graph.links[node.id]
+            if link.guards or (link.port and not self._keep_skipped)
+        ]
         self._after = [(self._index[name], graph.by_id[name].rank) for name in node.after]
 
     def resolve(self, scope: Scope, element: Element) -> dict[str, Any] | Absent:
@@ -105,12 +111,27 @@ class Inputs:
                 return Absent.GONE
             if said is _SKIPPED or bool(said) is not verdict:
                 return _SKIPPED
-        if self._after and any(_gather_state(scope, source, (), rank) is _GONE for source, rank in self._after):
+        if self._after and any(_is_gone(scope, source, (), rank) for source, rank in self._after):
             return _GONE
         try:
             return {port: resolve(scope, element) for port, resolve, _ in self._ports}
         except _Stop as stop:
             return stop.absent
+
+    def skipped_at(self, scope: Scope, element: Element) -> Element:
+        """The shortest prefix of a skipped element below which all is skipped for the same reason."""
+        values, links = scope.values, self._links
+        for depth in range(len(element)):
+            at = element[:depth]
+            for source, shared, verdict in links:
+                if shared < depth:
+                    continue
+                said = values.get((source, at), _GONE)
+                if said is _SKIPPED or (shared == depth and verdict is not None and bool(said) is not verdict):
+                    return at
+                if shared == depth and verdict is None and _is_skipped(scope, source, at, self._graph.nodes[source].rank):
+                    return at
+        return element
 
     def digest(self, scope: Scope, element: Element) -> str:
         """SHA-256 over what the inputs are: digests of outputs, and the JSON of everything else."""
@@ -153,9 +174,10 @@ class Inputs:
         node = self._graph.nodes[source]
         rank, several, port, path = node.rank, len(node.outputs) > 1, ref.port, ref.path
         keep_skipped = self._keep_skipped
+        is_shared = _readers(self._graph, ref.node) > 1
         suffix = f"/{port}{path}" if several or path else ""
 
-        def leaf(scope: Scope, key: Key) -> Any:
+        def whole(scope: Scope, key: Key) -> Any:
             value = scope.values.get(key, _GONE)
             if value is _GONE:
                 raise _Stop(_GONE)
@@ -167,36 +189,44 @@ class Inputs:
                 value = value[port]
             return follow(value, path, f"`{node.id}`") if path else value
 
+        def own(value: Any) -> Any:
+            return handed(value) if is_shared and type(value) not in _SAFE else value
+
+        def leaf(scope: Scope, key: Key) -> Any:
+            return own(whole(scope, key))
+
         def leaf_digest(scope: Scope, key: Key) -> str:
             return f"{scope.digests.get(key)}{suffix}"
 
         if rank == levels:
             if not several and not path and not keep_skipped:
-                return _plain(source, rank), lambda scope, element: f"{scope.digests.get((source, element[:rank]))}"
+                return _plain(source, rank, is_shared), lambda scope, element: f"{scope.digests.get((source, element[:rank]))}"
             return (
                 lambda scope, element: leaf(scope, (source, element[:rank])),
                 lambda scope, element: leaf_digest(scope, (source, element[:rank])),
             )
         if rank < levels:
             return (
-                lambda scope, element: _item(leaf(scope, (source, element[:rank])), element[rank:levels]),
+                lambda scope, element: (
+                    None
+                    if keep_skipped and scope.values.get((source, element[:rank])) is _SKIPPED
+                    else own(_item(whole(scope, (source, element[:rank])), element[rank:levels]))
+                ),
                 lambda scope, element: (
                     leaf_digest(scope, (source, element[:rank])) + f"{list(element[rank:levels])}"
                 ),
             )
 
         def gather(scope: Scope, prefix: Element) -> Any:
-            if len(prefix) == rank:
-                return leaf(scope, (source, prefix))
-            size = scope.sizes.get(source, {}).get(prefix)
+            size = _size(scope, source, prefix, rank)
             if size is None:
                 return leaf(scope, (source, prefix))
             return [gather(scope, (*prefix, index)) for index in range(size)]
 
         def gather_digest(scope: Scope, prefix: Element) -> str:
-            if len(prefix) == rank or prefix not in scope.sizes.get(source, {}):
+            size = _size(scope, source, prefix, rank)
+            if size is None:
                 return leaf_digest(scope, (source, prefix))
-            size = scope.sizes[source][prefix]
             return f"[{','.join([gather_digest(scope, (*prefix, index)) for index in range(size)])}]"
 
         return (
@@ -205,16 +235,29 @@ class Inputs:
         )
 
 
-def _plain(source: int, rank: int) -> Resolve:
+def _plain(source: int, rank: int, is_shared: bool) -> Resolve:
     """The commonest input: one whole output of the same element."""
 
     def resolve(scope: Scope, element: Element) -> Any:
         value = scope.values.get((source, element[:rank]), _GONE)
         if value is _GONE or value is _SKIPPED:
             raise _Stop(value)
-        return value
+        # With several readers each gets a value of its own: what one does to it in place must not depend on who shares a segment.
+        return handed(value) if is_shared and type(value) not in _SAFE else value
 
     return resolve
+
+
+def _readers(graph: Graph, source: str) -> int:
+    """How many elements may read one value of a node, or a part of it; 2 stands for many."""
+    count = 0
+    for link in graph.dependants[source]:
+        target = graph.by_id[link.target]
+        for port, binding in target.inputs.items():
+            for ref in references(binding):
+                if ref.node == source and ref.port == link.port:
+                    count += 1 if target.over.get(port, 0) == target.rank else 2
+    return count
 
 
 def _literal(value: Any, levels: int) -> tuple[Resolve, Describe]:
@@ -254,13 +297,23 @@ def _item(value: Any, indices: Element) -> Any:
     return value
 
 
-def _gather_state(scope: Scope, source: int, prefix: Element, rank: int) -> Absent | None:
-    if len(prefix) == rank:
-        return _GONE if scope.values.get((source, prefix), _GONE) is _GONE else None
-    size = scope.sizes.get(source, {}).get(prefix)
+def _size(scope: Scope, source: int, prefix: Element, rank: int) -> int | None:
+    """How many elements there are below a prefix; None of one element, and of a branch that ended as a whole."""
+    if len(prefix) == rank or (source, prefix) in scope.values:
+        return None
+    return scope.sizes.get(source, {}).get(prefix)
+
+
+def _is_gone(scope: Scope, source: int, prefix: Element, rank: int) -> bool:
+    size = _size(scope, source, prefix, rank)
     if size is None:
-        return _GONE if scope.values.get((source, prefix), _GONE) is _GONE else None
-    for index in range(size):
-        if _gather_state(scope, source, (*prefix, index), rank) is _GONE:
-            return _GONE
-    return None
+        return scope.values.get((source, prefix), _GONE) is _GONE
+    return any(_is_gone(scope, source, (*prefix, index), rank) for index in range(size))
+
+
+def _is_skipped(scope: Scope, source: int, prefix: Element, rank: int) -> bool:
+    """Whether anything below a prefix was skipped."""
+    size = _size(scope, source, prefix, rank)
+    if size is None:
+        return scope.values.get((source, prefix)) is _SKIPPED
+    return any(_is_skipped(scope, source, (*prefix, index), rank) for index in range(size))

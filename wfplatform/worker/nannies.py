@@ -21,6 +21,8 @@ import dask.config
 import distributed.utils
 from distributed import Nanny
 
+from wfplatform.executors.exits import EXITS_TOPIC
+
 if TYPE_CHECKING:
     from wfplatform.worker.host import HostOptions
 
@@ -88,7 +90,7 @@ async def _keep_one(options: HostOptions, slot: int) -> None:
     life = 0
     while True:
         await _scheduler_listens(options.scheduler_address)
-        nanny = Nanny(
+        nanny: Nanny = WorkerNanny(
             options.scheduler_address,
             nthreads=options.threads,
             # A name is refused while its last bearer is still known: hence one for every life.
@@ -112,6 +114,16 @@ async def _keep_one(options: HostOptions, slot: int) -> None:
             logger.warning("worker slot failed", extra={"slot": slot}, exc_info=True)
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+class WorkerNanny(Nanny):
+    """A nanny that tells how its worker process ended, so that the node it ran can be told it too."""
+
+    async def _on_worker_exit(self, exitcode: int) -> None:
+        if self.worker_address is not None:
+            tell: Any = self.log_event
+            tell(EXITS_TOPIC, {"worker": self.worker_address, "exitcode": exitcode})
+        await super()._on_worker_exit(exitcode)
 
 
 async def _scheduler_listens(address: str) -> None:

@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import Context, copy_context
 from hashlib import sha256
 from pathlib import Path
@@ -29,10 +30,11 @@ from wfplatform.authoring.context import NodeContext, enter_node, leave_node
 from wfplatform.compiler.payload import Part, SegmentOrder
 from wfplatform.compiler.tree import open_output
 from wfplatform.core.execution import Element, Span
-from wfplatform.core.graph import DEFAULT_PORT, Graph, Node, NodeKind, OutputRef, size_key
+from wfplatform.core.graph import DEFAULT_PORT, Graph, Node, NodeKind, OutputRef, size_key, size_within
 from wfplatform.core.policy import Lane
-from wfplatform.errors import StorageError, WfError
+from wfplatform.errors import NodeError, StorageError, WfError
 from wfplatform.worker.attempt import Attempt, AttemptEnded, Watch
+from wfplatform.worker.backlog import Backlog
 from wfplatform.worker.capture import CURRENT_LOG
 from wfplatform.worker.inputs import Absent, Inputs, Scope
 from wfplatform.worker.loaded import LoadedVersion
@@ -76,6 +78,7 @@ class NodeRunner:
         self._io_slots = threading.BoundedSemaphore(io_slots)
         self._writer = ThreadPoolExecutor(2, thread_name_prefix="wfplatform-artifacts")
         self._loop = _LoopThread()
+        self.backlog = Backlog(stream)
 
     def run(self, order: SegmentOrder, needed: Sequence[SegmentValues]) -> SegmentValues:
         """Run a segment; every element's outcome goes to the stream.
@@ -94,13 +97,21 @@ class NodeRunner:
             reset_peak_memory()
             exported = SegmentValues()
             started_s = monotonic()
-            for part in order.parts:
+            for part in self.backlog.parts(order):
+                if self._watch.is_cancelled(part.execution, part.epoch):
+                    continue
+                # Says which segment has begun: it may not live to say more.
+                self._stream.add(order.engine, part.execution, part.epoch, part.segment, [])
+                if order.announce:
+                    self._stream.flush_through()
                 try:
                     version = self._load(part.version)
-                except Exception as error:  # noqa: BLE001 - the code cannot be loaded: every node of it fails, with the reason
+                    with version.active():  # values of the user's own classes are opened
+                        loaded = _PartRun(self, order, part, version, needed, started_s)
+                except Exception as error:  # noqa: BLE001 - code or inputs cannot be loaded: every node fails, with the reason
                     self._refuse(order, part, error)
                     continue
-                _PartRun(self, order, part, version, needed, started_s).run(exported)
+                loaded.run(exported)
             return exported
         finally:
             if slot is not None:
@@ -171,7 +182,7 @@ class _PartRun:
                         break
         finally:
             self.finalise()
-        exported.take(part, self.scope)
+        exported.take(part, self.scope, self.version.active)
 
     def run_span(self, index: int, span: Span, attempt: int) -> bool:
         """Run the elements of one member; False when the segment's time is over."""
@@ -183,6 +194,8 @@ class _PartRun:
         for element in span.elements():
             if self.until_s is not None and self.ran and monotonic() > self.until_s:
                 return False
+            if self.runner._watch.is_cancelled(self.part.execution, self.part.epoch):
+                return False
             arguments: dict[str, Any] | Absent
             try:
                 arguments = inputs.resolve(scope, element)
@@ -191,6 +204,9 @@ class _PartRun:
                 continue
             if isinstance(arguments, Absent):
                 values[index, element] = arguments
+                if arguments is Absent.SKIPPED and element:
+                    # All of a branch that is not taken, not just its elements: who reads it as a whole gets None.
+                    values[index, inputs.skipped_at(scope, element)] = arguments
                 continue
             if node.type == NodeKind.MERGE:
                 arguments = {"values": list(arguments.values()), "present": self._present(index, element)}
@@ -225,7 +241,7 @@ class _PartRun:
             try:
                 outputs, digests, stored = self.post_process(node, result)
                 value = result if len(node.outputs) == 1 else split_outputs(node.id, node.outputs, result)
-                sizes = _sizes(node.id, self.version.sized.get(node.id, ()), value, len(node.outputs) > 1)
+                sizes = self.sizes(node, value, len(node.outputs) > 1)
             except Exception as raised:  # the result cannot be stored: the user's to mend, like an error of the node
                 error = raised
             else:
@@ -311,7 +327,7 @@ class _PartRun:
             attempt = Attempt(
                 self.order.engine, self.part.execution, self.part.epoch, self.part.segment, index, element, number
             )
-            go_on, error, cpu_s = self.execute(node, attempt, holds, _fitting(hold_names, state, arguments))
+            go_on, error, cpu_s = self.execute(node, attempt, holds, {hold_names[0]: state})
             if error is None and go_on and turn >= limit:
                 error = RuntimeError(
                     f"The loop {node.id} still wants to go on after its limit of {limit} turns. "
@@ -320,7 +336,7 @@ class _PartRun:
             if error is None and not go_on:
                 try:
                     outputs, digest, stored = self.post_process(node, state)
-                    sizes = _sizes(node.id, self.version.sized.get(node.id, ()), state, several=False)
+                    sizes = self.sizes(node, state, several=False)
                 except Exception as raised:  # noqa: BLE001 - the result cannot be stored or mapped over
                     error = raised
                 else:
@@ -332,7 +348,7 @@ class _PartRun:
                 attempt = Attempt(
                     self.order.engine, self.part.execution, self.part.epoch, self.part.segment, index, element, number
                 )
-                state, error, cpu_s = self.execute(node, attempt, body, _fitting(body_names, state, arguments))
+                state, error, cpu_s = self.execute(node, attempt, body, {body_names[0]: state, **arguments})
             if error is None:
                 try:
                     outputs, _, stored = self.post_process(node, state)
@@ -448,6 +464,10 @@ class _PartRun:
 
     # -- pieces
 
+    def sizes(self, node: Node, value: Any, several: bool) -> dict[str, int] | None:
+        refs = self.version.sized.get(node.id)
+        return _sizes(node.id, refs, self.graph.size_levels[node.id], value, several) if refs else None
+
     def _load_known(self, key: tuple[int, Element], outputs: Mapping[str, Any]) -> None:
         node = self.graph.nodes[key[0]]
         try:
@@ -503,21 +523,28 @@ def _first_present(arguments: Mapping[str, Any]) -> Any:
     return None
 
 
-def _fitting(names: Sequence[str], state: Any, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a loop's body or condition: the state under the name of its first parameter, and the extras it takes."""
-    return {names[0]: state, **{name: value for name, value in extra.items() if name in names[1:]}}
-
-
-def _sizes(node: str, refs: Sequence[OutputRef], value: Any, several: bool) -> dict[str, int] | None:
-    """Lengths of what later nodes are mapped over."""
+def _sizes(
+    node: str, refs: Sequence[OutputRef], levels: Mapping[str, int], value: Any, several: bool
+) -> dict[str, int] | None:
+    """Lengths of what later nodes are mapped over. What is no list has none: it is for those nodes to fail, not for this one."""
     if not refs:
         return None
-    return {
-        size_key(ref): len(
-            items_of(follow(value[ref.port] if several else value, ref.path, f"`{node}`"), f"`{size_key(ref)}` of `{node}`")
-        )
-        for ref in refs
-    }
+    found: dict[str, int] = {}
+    for ref in refs:
+        key = size_key(ref)
+        with suppress(NodeError):
+            part = follow(value[ref.port] if several else value, ref.path, f"`{node}`")
+            _measure(found, key, part, levels[key], ())
+    return found
+
+
+def _measure(found: dict[str, int], key: str, value: Any, levels: int, indices: Element) -> None:
+    items = items_of(value, key)
+    found[size_within(key, indices)] = len(items)
+    if levels > 1:
+        for index, item in enumerate(items):
+            with suppress(NodeError):
+                _measure(found, key, item, levels - 1, (*indices, index))
 
 
 def describe_error(error: BaseException, reason: str) -> dict[str, Any]:

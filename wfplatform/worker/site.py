@@ -5,11 +5,13 @@ An engine registers it when it connects; every worker that joins gets it. Refuse
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic, sleep, time
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -18,8 +20,11 @@ from distributed import Worker, WorkerPlugin, get_worker, secede
 from wfplatform.artifacts import Artifacts
 from wfplatform.compiler.payload import unpack_order
 from wfplatform.core.policy import Lane
+from wfplatform.executors.exits import GIVEN_UP_EXIT_CODE
+from wfplatform.executors.scheduler_plugin import CPU_LANE, LANES_ORDER
 from wfplatform.worker import capture
 from wfplatform.worker.attempt import Attempt, Watch
+from wfplatform.worker.lanes import Lanes
 from wfplatform.worker.loaded import LoadedVersions
 from wfplatform.worker.program import environment
 from wfplatform.worker.runner import NodeRunner
@@ -29,6 +34,10 @@ from wfplatform.worker.values import SegmentValues
 __all__ = ["PLUGIN_NAME", "Site", "SitePlugin", "here"]
 
 PLUGIN_NAME: Final = "wfplatform"
+PLUGIN_PATIENCE_S: Final = 30.0
+"""After a scheduler was lost, a task may reach a worker a moment before its plugin does."""
+SEND_PATIENCE_S: Final = 2.0
+"""How long a message that must leave before the process may end is waited for."""
 
 
 class SitePlugin(WorkerPlugin):
@@ -80,9 +89,11 @@ class Site:
         self._hooks = capture.install()
         folder = Path(worker.local_directory)
         self.artifacts = Artifacts(options.artifact_url, inline_limit_bytes=options.inline_limit_bytes)
-        self.watch = Watch(self._announce, self._give_up, grace_s=options.grace_s)
-        self.stream = OutcomeStream(uuid4().hex, worker.address, self._send, self.watch.tick)
+        self.watch = Watch(self._announce, self._give_up, grace_s=options.grace_s, alarm=True)
+        self.stream = OutcomeStream(uuid4().hex, worker.address, self._send, self._tick, self._send_through)
         self.stream.busy = lambda: bool(self.watch.running)
+        self._lanes = Lanes(options.io_slots)
+        self._two_lanes = False
         self.runner = NodeRunner(
             artifacts=self.artifacts,
             stream=self.stream,
@@ -91,18 +102,25 @@ class Site:
             scratch=folder / "scratch",
             io_slots=options.io_slots,
         )
-        worker.handlers["wfp_acknowledge"] = self._acknowledge
-        worker.handlers["wfp_cancel"] = self._cancel
-        worker.handlers["wfp_adopt"] = self._adopt
+        # Every worker has one place in the CPU lane, whatever its number of threads; the scheduler is told by its own plugin.
+        worker.state.total_resources[CPU_LANE] = worker.state.available_resources[CPU_LANE] = 1
         worker.handlers["wfp_describe"] = self._describe
+        worker.stream_handlers |= {
+            "wfp_acknowledge": self._acknowledge,
+            "wfp_cancel": self._cancel,
+            "wfp_adopt": self._adopt,
+            LANES_ORDER: self._use_lanes,
+        }
 
     def run(self, packed: bytes, needed: Sequence[SegmentValues]) -> SegmentValues:
         """Run a segment in the calling thread."""
         order = unpack_order(packed)
-        if order.lane == Lane.IO:
-            # The CPU's slot is free for the next node while this one waits for the world.
+        lane = Lane(order.lane)
+        if lane is Lane.IO:
+            # The thread is free for the next node while this one waits for the world.
             secede()
-        return self.runner.run(order, needed)
+        with self._lanes.enter(lane, alone=order.announce):
+            return self.runner.run(order, needed)
 
     def close(self) -> None:
         """Send what is left and undo the hooks."""
@@ -110,28 +128,46 @@ class Site:
         self.stream.close()
         capture.uninstall(self._hooks)
 
+    def _tick(self) -> None:
+        self.watch.tick()
+        self.runner.backlog.give_back()
+
     def _send(self, topic: str, body: bytes) -> None:
         self._worker.log_event(topic, body)
+
+    def _send_through(self, topic: str, body: bytes) -> None:
+        """Returns when the scheduler has the message."""
+        loop = self._worker.loop.asyncio_loop  # type: ignore[attr-defined]
+        sent = asyncio.run_coroutine_threadsafe(self._worker.scheduler.log_event(topic=topic, msg=body), loop)
+        try:
+            sent.result(SEND_PATIENCE_S)
+        except (TimeoutError, OSError):
+            # The scheduler is away or the loop is held: then it goes the usual way, if it can.
+            self._send(topic, body)
 
     def _announce(self, attempt: Attempt) -> None:
         self.stream.add(attempt.engine, attempt.execution, attempt.epoch, attempt.segment, [attempt.started()])
 
     def _give_up(self, attempt: Attempt) -> None:
         """The attempt's thread does not come back: report it and make room by ending the process."""
+        timeout = attempt.reason == "timeout"
+        kind = "NodeTimeout" if timeout else "Cancelled"
+        why = "It ran longer than its timeout" if timeout else "Its execution was cancelled while it ran"
         error = {
-            "type": "NodeTimeout" if attempt.reason == "timeout" else "Cancelled",
-            "kinds": ["NodeTimeout"],
-            "message": "It ran longer than its timeout and did not stop when it was told to; its worker process was ended.",
+            "type": kind,
+            "kinds": [kind],
+            "message": f"{why}, and it did not stop when it was told to; its worker process was ended.",
             "traceback": "",
             "code": attempt.reason,
-            "retryable": attempt.reason == "timeout",
+            "retryable": timeout,
         }
         outcome = [*attempt.started()]
         outcome[3] = "f"
+        outcome[5] = time()
         outcome[10] = error
         self.stream.add(attempt.engine, attempt.execution, attempt.epoch, attempt.segment, [outcome])
         self.stream.flush_through()
-        os._exit(70)
+        os._exit(GIVEN_UP_EXIT_CODE)
 
     # -- asked by engines, on the worker's event loop
 
@@ -149,6 +185,14 @@ class Site:
     def _adopt(self, old: Sequence[str], new: str) -> int:
         return self.stream.adopt(old, new)
 
+    def _use_lanes(self) -> None:
+        """From now on one more thread: it starts nodes of the I/O lane, which leave it at once, while the other is busy."""
+        pool: Any = self._worker.executors["default"]
+        if not self._two_lanes:
+            self._two_lanes = True
+            self._worker.state.nthreads += 1
+            pool._max_workers += 1
+
     def _describe(self) -> Mapping[str, Any]:
         return {
             "environment": environment(),
@@ -165,7 +209,10 @@ def here() -> Site:
     Raises:
         RuntimeError: the worker was not made one of this platform.
     """
-    plugin = get_worker().plugins.get(PLUGIN_NAME)
-    if not isinstance(plugin, SitePlugin):
-        raise RuntimeError("This Dask worker has no wfplatform plugin: it joined before an engine was connected.")
+    plugins = get_worker().plugins
+    until_s = monotonic() + PLUGIN_PATIENCE_S
+    while not isinstance(plugin := plugins.get(PLUGIN_NAME), SitePlugin) or not hasattr(plugin, "site"):
+        if monotonic() > until_s:
+            raise RuntimeError("This Dask worker has no wfplatform plugin: no engine is connected to its scheduler.")
+        sleep(0.02)
     return plugin.site

@@ -1,7 +1,7 @@
 """The numbered stream of outcomes a worker process sends to engines.
 
-A message is kept until its engine acknowledges it, which it does after its commit, and is sent again to the engine's successor.
-Refuses to wait: adding an outcome never blocks the node that had it.
+A message is kept until its engine acknowledges it, which it does after its commit, and is sent again when the engine asks for it.
+Refuses to wait: adding an outcome never blocks the node that had it. Refuses to keep for ever what nobody acknowledges.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from uuid import UUID
 
 from wfplatform.compiler.payload import Delivery, pack_delivery
 
-__all__ = ["FLUSH_S", "TICK_S", "OutcomeStream", "topic_of"]
+__all__ = ["FLUSH_S", "KEEP_S", "TICK_S", "OutcomeStream", "topic_of"]
 
 FLUSH_S: Final = 0.005
 """Outcomes that come closer together than this share a message."""
 TICK_S: Final = 0.01
 """While something runs, it is looked after this often."""
+KEEP_S: Final = 900.0
+"""A message that was not acknowledged for so long is dropped: its engine is gone, and its successor refuses outcomes of an older epoch."""
 
 
 def topic_of(engine: str) -> str:
@@ -42,6 +44,7 @@ class OutcomeStream:
         name: unique among all worker processes that ever lived.
         worker: address of the worker, for people.
         send: hands a message to the transport; called from any thread.
+        send_through: like it, and returns when the message has left the process, or after a short while if it cannot.
         on_tick: called before each timed flush, so that others can add what they have.
 
     `busy` may be set to a function that says whether ticking is to go on although nothing waits to be sent.
@@ -53,15 +56,17 @@ class OutcomeStream:
         worker: str,
         send: Callable[[str, bytes], None],
         on_tick: Callable[[], None] = lambda: None,
+        send_through: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self.name: Final = name
         self.worker: Final = worker
         self._send = send
+        self._send_through = send_through or send
         self._on_tick = on_tick
         self.busy: Callable[[], bool] = lambda: False
         self._lock = threading.Lock()
         self._pending: dict[str, dict[tuple[bytes, int, str], _Pending]] = {}
-        self._kept: OrderedDict[int, tuple[str, bytes]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[str, bytes, float]] = OrderedDict()
         self._number = 0
         self._flushed_at_s = 0.0
         self._wake = threading.Event()
@@ -111,9 +116,9 @@ class OutcomeStream:
     def adopt(self, old: Sequence[str], new: str) -> int:
         """Send everything kept for engines that are gone to their successor; returns the number of messages."""
         with self._lock:
-            again = [(number, body) for number, (engine, body) in self._kept.items() if engine in old]
+            again = [(number, body) for number, (engine, body, _) in self._kept.items() if engine in old]
             for number, body in again:
-                self._kept[number] = (new, body)
+                self._kept[number] = (new, body, monotonic())
                 self._send(topic_of(new), body)
             for engine in old:
                 for key, pending in self._pending.pop(engine, {}).items():
@@ -132,11 +137,25 @@ class OutcomeStream:
         self._ticker.join(timeout=1)
         self.flush()
 
+    def flush_through(self) -> None:
+        """Send what is there and wait until it has left: the process may end now."""
+        with self._lock:
+            ready = self._packed()
+        # Not under the lock: the thread that is to send may be waiting for it.
+        for topic, body in ready:
+            self._send_through(topic, body)
+
     def _flush(self) -> None:
-        self._flushed_at_s = monotonic()
+        for topic, body in self._packed():
+            self._send(topic, body)
+
+    def _packed(self) -> list[tuple[str, bytes]]:
+        """What waits, as messages that are kept from now on."""
+        now_s = self._flushed_at_s = monotonic()
         if not self._pending:
-            return
+            return []
         pending, self._pending = self._pending, {}
+        ready = []
         for engine, segments in pending.items():
             self._number += 1
             deliveries = [
@@ -144,13 +163,11 @@ class OutcomeStream:
                 for (execution, epoch, segment), waiting in segments.items()
             ]
             body = pack_delivery(self.name, self._number, self.worker, deliveries)
-            self._kept[self._number] = (engine, body)
-            self._send(topic_of(engine), body)
-
-    def flush_through(self) -> None:
-        """Send what is there and give the transport a moment to put it on the wire: the process may end now."""
-        self.flush()
-        threading.Event().wait(0.05)
+            self._kept[self._number] = (engine, body, now_s)
+            ready.append((topic_of(engine), body))
+        while now_s - next(iter(self._kept.values()))[2] > KEEP_S:
+            self._kept.popitem(last=False)
+        return ready
 
     def _tick(self) -> None:
         pause = threading.Event()

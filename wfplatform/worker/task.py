@@ -20,6 +20,6 @@ def run_segment(order: bytes, *needed: SegmentValues) -> SegmentValues:
     Returns:
         the values other segments read.
     """
-    from wfplatform.worker.site import here  # the scheduler must not load what runs on workers
+    from wfplatform.worker.site import here  # noqa: PLC0415  # the scheduler must not load what runs on workers
 
     return here().run(order, needed)

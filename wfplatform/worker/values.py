@@ -1,9 +1,20 @@
-"""What a segment leaves on its worker for other segments. Dask moves it from worker to worker; nobody else opens it."""
+"""What a segment leaves on its worker for other segments. Dask moves it from worker to worker and never opens it.
+
+Values are packed and opened while the user's program is active: Dask does both in threads where its modules cannot be found, and a worker
+that cannot open what it fetched would wait for it for ever.
+"""
 
 from __future__ import annotations
 
+import io
+import pickle
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+import cloudpickle
 
 if TYPE_CHECKING:
     from wfplatform.compiler.payload import Part
@@ -11,17 +22,28 @@ if TYPE_CHECKING:
 
 __all__ = ["SegmentValues"]
 
+type _Packed = tuple[bytes, list[Any]]
+"""A pickle, and the buffers that stand beside it."""
+
 
 class SegmentValues:
     """Execution -> (index of the node, element) -> value and digest."""
 
-    __slots__ = ("parts",)
+    __slots__ = ("_active", "_packed", "parts")
 
     def __init__(self) -> None:
         self.parts: dict[UUID, tuple[dict[Any, Any], dict[Any, Any]]] = {}
+        self._packed: dict[UUID, _Packed] = {}
+        self._active: dict[UUID, Callable[[], AbstractContextManager[None]]] = {}
 
-    def take(self, part: Part, scope: Scope) -> None:
-        """Keep what other segments may read."""
+    def take(self, part: Part, scope: Scope, active: Callable[[], AbstractContextManager[None]]) -> None:
+        """Keep what other segments may read.
+
+        Args:
+            part: what ran.
+            scope: its values.
+            active: makes the modules of its program importable.
+        """
         if not part.exports:
             return
         mine = {index for index, _, _ in part.members} & part.exports
@@ -30,22 +52,41 @@ class SegmentValues:
         known_values, known_digests = self.parts.setdefault(part.execution, ({}, {}))
         known_values.update(values)
         known_digests.update(digests)
+        self._active[part.execution] = active
 
     def fill(self, execution: UUID, scope: Scope) -> None:
-        """Give the values to one who needs them."""
+        """Give the values to one who needs them, while the program is active.
+
+        Raises:
+            Exception: whatever the user's classes raise when they are opened.
+        """
+        packed = self._packed.get(execution)
+        if packed is not None:
+            self.parts[execution] = pickle.loads(packed[0], buffers=packed[1])
+            self._packed.pop(execution, None)
         found = self.parts.get(execution)
         if found is not None:
             scope.values.update(found[0])
             scope.digests.update(found[1])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (self.parts,))
+        packed = dict(self._packed)
+        for execution, content in self.parts.items():
+            active = self._active.get(execution)
+            if active is None:
+                packed[execution] = _pack(content)
+            else:
+                with active():
+                    packed[execution] = _pack(content)
+        return (_rebuild, (packed,))
 
     def __sizeof__(self) -> int:
         # Dask asks to decide where to compute and when to spill; a guess by sampling is good enough and never slow.
-        from dask.sizeof import sizeof
+        from dask.sizeof import sizeof  # noqa: PLC0415  # only Dask asks, and it is loaded then
 
-        total = 64
+        total = 64 + sum(
+            len(body) + sum(memoryview(buffer).nbytes for buffer in buffers) for body, buffers in self._packed.values()
+        )
         for values, _ in self.parts.values():
             if len(values) > 100:
                 sample = list(values.values())[:20]
@@ -55,7 +96,14 @@ class SegmentValues:
         return total
 
 
-def _rebuild(parts: dict[UUID, Any]) -> SegmentValues:
+def _pack(content: Any) -> _Packed:
+    buffers: list[PickleBuffer] = []
+    body = io.BytesIO()
+    cloudpickle.Pickler(body, protocol=5, buffer_callback=buffers.append).dump(content)
+    return body.getvalue(), buffers
+
+
+def _rebuild(packed: dict[UUID, _Packed]) -> SegmentValues:
     made = SegmentValues()
-    made.parts = parts
+    made._packed = packed
     return made

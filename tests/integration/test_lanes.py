@@ -1,0 +1,90 @@
+"""Two lanes a worker: CPU-bound nodes one at a time, nodes that wait beside them and beside each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration import workload
+from tests.integration.running import PATIENCE_S, lines, until
+from wfplatform import workflow
+from wfplatform.bootstrap.platform import EmbeddedPlatform
+
+pytestmark = pytest.mark.xdist_group("platform")
+
+type Spell = tuple[int, float, float]
+"""(process, began, ended)"""
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> str:
+    """A file that nodes write to and wait for."""
+    return str(tmp_path / "mark")
+
+
+def most_at_once(spells: list[Spell]) -> dict[int, int]:
+    """Process -> the largest number of spells that overlapped there."""
+    found: dict[int, int] = defaultdict(int)
+    for pid, began_s, _ in spells:
+        beside = sum(1 for other, b, e in spells if other == pid and b <= began_s < e)
+        found[pid] = max(found[pid], beside)
+    return found
+
+
+def test_cpu_nodes_run_one_at_a_time_in_a_worker(platform: EmbeddedPlatform, mark: str) -> None:
+    @workflow
+    def spells(mark: str) -> Any:
+        return workload.spell.map(list(range(16)), mark=mark)
+
+    found = most_at_once(platform.run(spells, {"mark": mark}).result(PATIENCE_S))
+    assert found == dict.fromkeys(found, 1)
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("waiting", [workload.ask, workload.fetch], ids=["async", "io"])
+def test_nodes_that_wait_share_a_worker(platform: EmbeddedPlatform, waiting: Any, mark: str) -> None:
+    @workflow
+    def waits(mark: str) -> Any:
+        return waiting.map(list(range(60)), mark=mark)
+
+    found = most_at_once(platform.run(waits, {"mark": mark}).result(PATIENCE_S))
+    assert len(found) == 2
+    assert all(10 <= most <= 50 for most in found.values()), found
+
+
+def test_neither_lane_waits_for_the_other(platform: EmbeddedPlatform, mark: str) -> None:
+    @workflow
+    def waits(mark: str) -> Any:
+        return workload.ask.map(list(range(10)), mark=mark)
+
+    @workflow
+    def holding(mark: str) -> Any:
+        return workload.hold(mark)
+
+    @workflow
+    def spells(mark: str) -> Any:
+        return workload.spell.map(list(range(4)), mark=mark)
+
+    # CPU-bound nodes hold every worker, and more of them stand in line; what waits for the world runs all the same.
+    first = platform.run(holding, {"mark": mark})
+    until(lambda: len(lines(f"{mark}.held")) == 1, "one worker held")
+    second = platform.run(holding, {"mark": mark})
+    until(lambda: len(set(lines(f"{mark}.held"))) == 2, "both workers held")
+    behind = platform.run(spells, {"mark": f"{mark}.behind"})
+    beside = platform.run(waits, {"mark": f"{mark}.beside"})
+    assert len(beside.result(PATIENCE_S)) == 10
+    assert (first.state, second.state, behind.state) == ("running", "running", "running")
+    assert lines(f"{mark}.behind") == []
+    Path(f"{mark}.go").touch()
+    assert len(behind.result(PATIENCE_S)) == 4
+    # And while many wait, CPU-bound nodes run beside them.
+    many = platform.run(waits, {"mark": f"{mark}.many"})
+    until(lambda: len(lines(f"{mark}.many")) == 10, "all of them")
+    cpu = platform.run(spells, {"mark": f"{mark}.cpu"}).result(PATIENCE_S)
+    asked = many.result(PATIENCE_S)
+    overlapping = [1 for _, b, e in cpu for _, began_s, ended_s in asked if b < ended_s and began_s < e]
+    assert overlapping
+    assert most_at_once(cpu) == dict.fromkeys(most_at_once(cpu), 1)
