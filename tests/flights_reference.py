@@ -15,9 +15,7 @@ import pandas as pd
 __all__ = ["reference_tables"]
 
 
-def reference_tables(
-    carriers: list[str] | None = None, min_route_flights: int = 365
-) -> dict[str, pd.DataFrame]:
+def reference_tables(carriers: list[str] | None = None, min_route_flights: int = 365) -> dict[str, pd.DataFrame]:
     """The tables of 2013.
 
     Args:
@@ -40,16 +38,12 @@ def reference_tables(
     if carriers is not None:
         flights = flights[flights.carrier.isin(carriers)]
     conditions = {
-        (hour.origin, hour.time_hour): _condition(
-            hour.temp, hour.precip, hour.visib, hour.wind_speed, hour.wind_gust
-        )
+        (hour.origin, hour.time_hour): _condition(hour.temp, hour.precip, hour.visib, hour.wind_speed, hour.wind_gust)
         for hour in weather.itertuples()
     }
     built = dict(zip(planes.tailnum, planes.year, strict=True))
     flights = flights.assign(
-        condition=[
-            conditions.get(key, "unknown") for key in zip(flights.origin, flights.time_hour, strict=True)
-        ],
+        condition=[conditions.get(key, "unknown") for key in zip(flights.origin, flights.time_hour, strict=True)],
         aircraft_age=[_age(2013 - built.get(tailnum, float("nan"))) for tailnum in flights.tailnum],
         route=flights.origin + "-" + flights.dest,
     )

@@ -73,9 +73,7 @@ def _control_group(name: str) -> str:
         return ""
 
 
-def _setting(
-    *, owner: str, unit: str, reason: str, default: Any = ..., shown: str = "", **limits: Any
-) -> Any:
+def _setting(*, owner: str, unit: str, reason: str, default: Any = ..., shown: str = "", **limits: Any) -> Any:
     """A field whose description says what an operator must know before changing it."""
     told = shown or repr(default)
     return Field(
@@ -97,8 +95,7 @@ class Settings(BaseSettings):
         unit="name of a file in conf/",
         default="development",
         reason=(
-            "Chooses the second settings file; production refuses what is only good enough "
-            "for one person's machine."
+            "Chooses the second settings file; production refuses what is only good enough for one person's machine."
         ),
     )
     home: Path = _setting(
@@ -112,27 +109,20 @@ class Settings(BaseSettings):
         owner="store",
         unit="postgresql:// URL",
         default="",
-        reason=(
-            "Empty: the platform runs its own PostgreSQL inside the home. Set it to use a server that exists."
-        ),
+        reason=("Empty: the platform runs its own PostgreSQL inside the home. Set it to use a server that exists."),
     )
     scheduler_address: str = _setting(
         owner="executors",
         unit="tcp://host:port or tls://host:port",
         default="",
-        reason=(
-            "Empty: the platform runs its own Dask cluster on this machine. Set it to use a "
-            "cluster that exists."
-        ),
+        reason=("Empty: the platform runs its own Dask cluster on this machine. Set it to use a cluster that exists."),
     )
     workers: int = _setting(
         owner="worker",
         unit="processes",
         default_factory=cpu_count,
         shown="the CPUs this process may use",
-        reason=(
-            "CPU-bound nodes run one at a time in a worker process, so more workers than CPUs gain nothing."
-        ),
+        reason=("CPU-bound nodes run one at a time in a worker process, so more workers than CPUs gain nothing."),
         ge=1,
         le=1024,
     )
@@ -140,9 +130,7 @@ class Settings(BaseSettings):
         owner="worker",
         unit="nodes at once, a worker",
         default=50,
-        reason=(
-            "async and I/O-marked nodes mostly wait; they share this lane and do not hold up CPU-bound nodes."
-        ),
+        reason=("async and I/O-marked nodes mostly wait; they share this lane and do not hold up CPU-bound nodes."),
         ge=1,
         le=10_000,
     )
@@ -182,8 +170,7 @@ class Settings(BaseSettings):
         unit="seconds",
         default=10.0,
         reason=(
-            "How long a lost engine's executions lie still before another takes them; "
-            "shorter suffers from pauses."
+            "How long a lost engine's executions lie still before another takes them; shorter suffers from pauses."
         ),
         ge=1,
         le=600,
@@ -236,8 +223,7 @@ class Settings(BaseSettings):
         unit="executions with work on the cluster, an engine",
         default=1000,
         reason=(
-            "Bounds memory of engine and scheduler; the others stay pending. Executions that "
-            "only wait do not count."
+            "Bounds memory of engine and scheduler; the others stay pending. Executions that only wait do not count."
         ),
         ge=1,
     )
@@ -290,18 +276,14 @@ class Settings(BaseSettings):
         """The memory limit of one worker."""
         if self.worker_memory_bytes is not None:
             return self.worker_memory_bytes
-        return max(
-            MIN_WORKER_MEMORY_BYTES, int(machine_memory_bytes() * WORKERS_MEMORY_SHARE) // self.workers
-        )
+        return max(MIN_WORKER_MEMORY_BYTES, int(machine_memory_bytes() * WORKERS_MEMORY_SHARE) // self.workers)
 
     def as_environment(self) -> dict[str, str]:
         """These settings as environment variables: a child process that loads them gets exactly these
         values.
         """
         values = self.model_dump(mode="json")
-        return {
-            f"{PREFIX}{name.upper()}": str(value) for name, value in values.items() if value not in (None, "")
-        }
+        return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items() if value not in (None, "")}
 
     @field_validator("home", mode="after")
     @classmethod
@@ -312,9 +294,7 @@ class Settings(BaseSettings):
     @classmethod
     def _postgres_only(cls, url: str) -> str:
         url = (
-            url.strip()
-            .replace("postgresql+psycopg://", "postgresql://", 1)
-            .replace("postgres://", "postgresql://", 1)
+            url.strip().replace("postgresql+psycopg://", "postgresql://", 1).replace("postgres://", "postgresql://", 1)
         )
         if url and not url.startswith("postgresql://"):
             raise ValueError("expected a URL postgresql://user:password@host:port/database")
@@ -323,9 +303,7 @@ class Settings(BaseSettings):
     @field_validator("scheduler_address", mode="after")
     @classmethod
     def _scheduler_url(cls, address: str) -> str:
-        if address and not (
-            address.startswith(("tcp://", "tls://")) and address.rpartition(":")[2].isdigit()
-        ):
+        if address and not (address.startswith(("tcp://", "tls://")) and address.rpartition(":")[2].isdigit()):
             raise ValueError("expected tcp://host:port or tls://host:port")
         return address
 
@@ -363,6 +341,4 @@ def _warn_of_misspelling(name: str, known: list[str]) -> None:
         and name not in known
         and (near := difflib.get_close_matches(name, known, n=1, cutoff=0.85))
     ):
-        logger.warning(
-            "environment variable is no setting", extra={"variable": name, "did_you_mean": near[0]}
-        )
+        logger.warning("environment variable is no setting", extra={"variable": name, "did_you_mean": near[0]})

@@ -1,7 +1,7 @@
 """Random workflows: the functions their nodes run, and a reader that makes a workflow of a drawn plan.
 
-A plan is plain data (see `test_semantics`); which value a step reads is a number that counts round the values there are, so that every
-plan means something. Each function says on a logger of its own that it ran: what is counted are calls, not records.
+A plan is plain data (see `test_semantics`); which value a step reads is a number that counts round the values there are,
+so that every plan means something. Each function says on a logger of its own that it ran: what is counted are calls, not records.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Value(NamedTuple):
 
 def _ran() -> None:
     here = current_node()
-    logging.getLogger(LOGGER).info("ran", extra={"call": (str(here.execution_id), here.node_id, here.element, here.attempt)})
+    logging.getLogger(LOGGER).info(
+        "ran", extra={"call": (str(here.execution_id), here.node_id, here.element, here.attempt)}
+    )
 
 
 def _mark(value: Any) -> int:
@@ -243,7 +245,7 @@ class _Reader:
         if source.proxy is self.values[0].proxy:
             source = self.values[1]  # a number is no list, and that is told when it is drawn
         other = self.pick(step.reads[1]).proxy
-        rank = source.proxy._wf_trace.rank(source.proxy._wf_ref.node) if hasattr(source.proxy, "_wf_ref") and type(source.proxy).__name__ == "Output" else 0
+        rank = rank_of(source.proxy)
         deeper = source.depth > rank and (rank == 0 or step.flags[0] % 2 == 0)
         mapped = each(source.proxy) if deeper or type(source.proxy).__name__ != "Output" else source.proxy
         at = step.number % len(CALLS)
@@ -257,7 +259,8 @@ class _Reader:
         first, second = self.pick(step.reads[0], 1), self.pick(step.reads[1], 1)
         if not all(type(one.proxy).__name__ == "Output" for one in (first, second)):
             return
-        self.keep(number.options(**self.options(step)).map(first.proxy, second.proxy), 1)
+        # Kept from being mapped over in turn: of lengths that disagree where nothing runs, nobody says how many they are.
+        self.outputs.append(number.options(**self.options(step)).map(first.proxy, second.proxy))
 
     def do_choice(self, step: Step) -> None:
         condition = self.pick(step.reads[0])

@@ -22,9 +22,7 @@ HOSTS = "|".join(
         ("cdn.", "holoviz"),
     ]
 )  # fmt: skip
-WORKPLACE = "|".join(
-    [r"/wor" + r"k/", r"/tmp/ba" + r"sh_jobs", r"\.\./sha" + r"red/", r"\bdesign\.m" + r"d\b"]
-)
+WORKPLACE = "|".join([r"/wor" + r"k/", r"/tmp/ba" + r"sh_jobs", r"\.\./sha" + r"red/", r"\bdesign\.m" + r"d\b"])
 
 
 def prose(path: Path) -> str:
@@ -91,9 +89,7 @@ def test_every_document_can_be_reached() -> None:
 
 def test_readme_names_two_commands_that_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    targets = set(
-        re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z][a-z-]*)", readme))
     assert {"demo", "test"} <= named
     assert named <= targets

@@ -52,17 +52,13 @@ def definitions(module: Module) -> Iterator[ast.ClassDef | ast.FunctionDef | ast
 
 def test_a_module_is_short() -> None:
     long = {
-        str(module.path.relative_to(ROOT)): count
-        for module in modules()
-        if (count := module.text.count("\n")) > LINES
+        str(module.path.relative_to(ROOT)): count for module in modules() if (count := module.text.count("\n")) > LINES
     }
     assert long == {}
 
 
 def test_a_module_says_what_it_is() -> None:
-    silent = [
-        module.name for module in modules() if module.text.strip() and not ast.get_docstring(module.tree)
-    ]
+    silent = [module.name for module in modules() if module.text.strip() and not ast.get_docstring(module.tree)]
     assert silent == []
 
 
@@ -198,9 +194,7 @@ def test_no_error_is_swallowed() -> None:
 def test_every_folder_of_modules_is_a_package() -> None:
     """Else import-linter and mypy pass it by without a word."""
     folders = {module.path.parent for module in modules() if not migration(module)}
-    assert [
-        str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()
-    ] == []
+    assert [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
 def test_the_package_is_there() -> None:

@@ -63,9 +63,7 @@ def test_every_range_has_a_floor_and_most_a_ceiling() -> None:
     # Released by date, or with a new major every quarter.
     by_date = {"fsspec", "packaging", "pyarrow", "tzdata"}
     without_floor = [name for name, specifier in declared().items() if ">=" not in specifier]
-    without_ceiling = [
-        name for name, specifier in declared().items() if "<" not in specifier and name not in by_date
-    ]
+    without_ceiling = [name for name, specifier in declared().items() if "<" not in specifier and name not in by_date]
     assert (without_floor, without_ceiling) == ([], [])
 
 

@@ -14,9 +14,7 @@ REAL = ("tests.acceptance.", "tests.chaos.", "tests.contract.", "tests.integrati
 
 
 def test_every_test_is_of_a_kind() -> None:
-    folders = {
-        path.name for path in TESTS.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))
-    }
+    folders = {path.name for path in TESTS.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))}
     assert folders <= KINDS
     assert sorted(path.name for path in TESTS.glob("test_*.py")) == []
 
@@ -55,11 +53,7 @@ def test_nothing_is_skipped_for_good() -> None:
 
 def test_integration_uses_the_real_thing() -> None:
     pattern = re.compile(r"\b(unittest\.mock|MagicMock|monkeypatch|MonkeyPatch|mocker)\b")
-    faked = [
-        module.name
-        for module in modules(TESTS)
-        if module.name.startswith(REAL) and pattern.search(module.text)
-    ]
+    faked = [module.name for module in modules(TESTS) if module.name.startswith(REAL) and pattern.search(module.text)]
     assert faked == []
 
 
@@ -80,9 +74,7 @@ def straight(body: list[ast.stmt]) -> list[ast.stmt]:
     for line in body:
         if isinstance(line, ast.With | ast.Try | ast.If):
             found += straight(line.body)
-        elif not isinstance(
-            line, ast.While | ast.For | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-        ):
+        elif not isinstance(line, ast.While | ast.For | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.append(line)
     return [line for line in found if isinstance(line, ast.Expr)]
 

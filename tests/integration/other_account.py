@@ -20,9 +20,7 @@ class OtherAccount:
     python: Path
     env: dict[str, str]
 
-    def run(
-        self, code: str, *arguments: str, uid: int, timeout_s: float = 60.0
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, code: str, *arguments: str, uid: int, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.python, "-c", code, *arguments],
             env=self.env,

@@ -15,9 +15,20 @@ import psutil
 import pytest
 
 from tests.integration import workload
-from tests.integration.running import PATIENCE_S, ended, in_script, lines, node, nodes, pid_of, rss_bytes, script_environment
+from tests.integration.running import (
+    PATIENCE_S,
+    ended,
+    in_script,
+    lines,
+    node,
+    nodes,
+    pid_of,
+    rss_bytes,
+    script_environment,
+    until,
+    worker_pids,
+)
 from tests.integration.running import running as is_running
-from tests.integration.running import until, worker_pids
 from wfplatform import workflow
 from wfplatform.bootstrap.platform import EmbeddedPlatform
 from wfplatform.errors import ExecutionCancelledError, NodeError, NodeTimeoutError
@@ -149,7 +160,9 @@ def test_a_cancelled_node_frees_its_worker(platform: EmbeddedPlatform, kind: str
         execution.result(PATIENCE_S)
     # Interrupted or replaced: in any case nothing spins there any more.
     held = int(lines(mark)[0])
-    until(lambda: held not in worker_pids(platform) or psutil.Process(held).cpu_percent(0.2) < 30, "the end of the node")
+    until(
+        lambda: held not in worker_pids(platform) or psutil.Process(held).cpu_percent(0.2) < 30, "the end of the node"
+    )
     assert len(platform.run(four_places, {}).result(PATIENCE_S)) == 4
 
 
@@ -288,29 +301,36 @@ def test_only_workers_open_values_and_code(platform: EmbeddedPlatform, tmp_path:
     assert lines(mark) == []
 
 
+OUTLIVED = """
+    import sys, time
+    from pathlib import Path
+    from wfplatform import node, workflow
+
+    @node
+    def first(go: str) -> int:
+        while not Path(go).exists():
+            time.sleep(0.01)
+        return 20
+
+    @node
+    def second(n: int) -> int:
+        return n + 1
+
+    @workflow
+    def outliving(go: str):
+        return second(first(go))
+
+    execution = outliving.run(go=sys.argv[1])
+    print(execution.id, flush=True)
+    execution.result()
+"""
+
+
 def test_a_script_that_is_killed_leaves_its_execution_running(
     platform: EmbeddedPlatform, tmp_path: Path, mark: str
 ) -> None:
     script = tmp_path / "starts.py"
-    script.write_text(
-        "import sys, time\n"
-        "from pathlib import Path\n"
-        "from wfplatform import node, workflow\n"
-        "@node\n"
-        "def first(go: str) -> int:\n"
-        "    while not Path(go).exists(): time.sleep(0.01)\n"
-        "    return 20\n"
-        "@node\n"
-        "def second(n: int) -> int:\n"
-        "    return n + 1\n"
-        "@workflow\n"
-        "def outliving(go: str):\n"
-        "    return second(first(go))\n"
-        "execution = outliving.run(go=sys.argv[1])\n"
-        "print(execution.id, flush=True)\n"
-        "execution.result()\n",
-        encoding="utf-8",
-    )
+    script.write_text(textwrap.dedent(OUTLIVED), encoding="utf-8")
     starter = subprocess.Popen(
         [sys.executable, str(script), mark],
         env=script_environment(platform), cwd=tmp_path, stdout=subprocess.PIPE, text=True,

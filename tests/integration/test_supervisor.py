@@ -111,9 +111,7 @@ def test_the_supervisor_is_detached_light_and_private(platform: Settings) -> Non
     assert os.getsid(supervisor.pid) != os.getsid(0)
     assert supervisor.ppid() != os.getpid()
     probe = "import sys, wfplatform.bootstrap.supervisor_process; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=REPOSITORY
-    )
+    loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     heavy = {
         "dask",
         "distributed",
@@ -191,9 +189,7 @@ def test_a_killed_worker_host_is_replaced_with_its_workers(platform: Settings) -
         old = set(client.run(os.getpid).values())
         kill(platform, "workers")
         until(lambda: not any(psutil.pid_exists(pid) for pid in old))
-        until(
-            lambda: len(now := client.run(os.getpid, on_error="ignore")) == 2 and not old & set(now.values())
-        )
+        until(lambda: len(now := client.run(os.getpid, on_error="ignore")) == 2 and not old & set(now.values()))
 
 
 def test_killed_postgres_comes_back_with_every_acknowledged_commit(platform: Settings) -> None:
@@ -215,9 +211,7 @@ def test_one_process_can_be_restarted_by_name(platform: Settings) -> None:
     before = row(platform, "scheduler").pid
     restart(platform, "scheduler")
     until(lambda: (found := row(platform, "scheduler")).state == "running" and found.pid != before)
-    with pytest.raises(
-        NotFoundError, match="No child is called 'nonsense'; there are scheduler, postgres, workers"
-    ):
+    with pytest.raises(NotFoundError, match="No child is called 'nonsense'; there are scheduler, postgres, workers"):
         restart(platform, "nonsense")
 
 
@@ -332,9 +326,7 @@ def test_engines_wait_for_the_database_and_get_all_settings(folder: Path) -> Non
 
 
 def test_a_child_that_dies_is_started_again_with_growing_pauses(folder: Path) -> None:
-    script = (
-        "import os; print(*[n for n in os.environ if n.startswith('WFP_')], flush=True); raise SystemExit(3)"
-    )
+    script = "import os; print(*[n for n in os.environ if n.startswith('WFP_')], flush=True); raise SystemExit(3)"
     spec = ChildSpec(
         name="failing",
         argv=(sys.executable, "-c", script),

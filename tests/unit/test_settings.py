@@ -83,9 +83,7 @@ def test_every_wrong_value_is_named_with_what_was_expected_and_what_came(
 
 def test_an_environment_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WFP_ENV", "prodution")
-    with pytest.raises(
-        SettingsError, match=r"env .WFP_ENV.: expected 'development', 'staging' or 'production'"
-    ):
+    with pytest.raises(SettingsError, match=r"env .WFP_ENV.: expected 'development', 'staging' or 'production'"):
         Settings.load()
 
 
@@ -107,17 +105,13 @@ def test_a_database_url_has_one_form(scheme: str) -> None:
 
 
 def test_a_child_process_gets_exactly_these_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = Settings.load(
-        home=Path("/h"), workers=3, idle_stop_s=1.5, worker_memory_bytes=2**30, env="staging"
-    )
+    settings = Settings.load(home=Path("/h"), workers=3, idle_stop_s=1.5, worker_memory_bytes=2**30, env="staging")
     for name, value in settings.as_environment().items():
         monkeypatch.setenv(name, value)
     assert Settings.load() == settings
 
 
-def test_a_misspelt_variable_is_reported(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_misspelt_variable_is_reported(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("WFP_WORKER", "3")
     monkeypatch.setenv("WFP_SOMETHING_ELSE", "3")
     with caplog.at_level(logging.WARNING):

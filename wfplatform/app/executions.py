@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -59,6 +59,7 @@ class Executions:
         ids: makes identifiers.
         tenant_id: whose executions.
         actor: who asks.
+        check: refuses a version that cannot run here.
     """
 
     def __init__(
@@ -72,7 +73,9 @@ class Executions:
         ids: Ids,
         tenant_id: UUID,
         actor: str,
+        check: Callable[[StoredVersion], None] = lambda _: None,
     ) -> None:
+        self._check = check
         self._catalog = catalog
         self._records = records
         self._changes = changes
@@ -123,6 +126,7 @@ class Executions:
             parameters: checked, one mapping for each execution.
             idempotency_key: for a single execution: if one of this workflow was started under it, that one is the answer.
         """
+        self._check(version)
         executions = [
             NewExecution(
                 id=self._ids.new(),
@@ -167,7 +171,11 @@ class Executions:
             ConflictError: it is in a state in which this makes no sense.
         """
         record = self.record(execution_id)
-        if kind == "retry" and record.state is not ExecutionState.FAILED and record.state is not ExecutionState.CANCELLED:
+        if (
+            kind == "retry"
+            and record.state is not ExecutionState.FAILED
+            and record.state is not ExecutionState.CANCELLED
+        ):
             raise ConflictError(
                 "not_failed",
                 f"Execution {execution_id} is {record.state}; only one that failed or was cancelled can be tried again.",

@@ -84,9 +84,7 @@ class Records(Protocol):
         """Lines, oldest first, a page at a time."""
         ...
 
-    def heads(
-        self, tenant_id: UUID, execution_ids: Sequence[UUID]
-    ) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
+    def heads(self, tenant_id: UUID, execution_ids: Sequence[UUID]) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
         """Execution -> its version and parameters."""
         ...
 

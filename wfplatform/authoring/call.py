@@ -110,7 +110,8 @@ def follow(value: Any, path: Sequence[PathStep], called: str) -> Any:
 def handed(value: Any) -> Any:
     """A value as one of several readers gets it: what one of them changes in place reaches no other.
 
-    Lists, dicts and sets are copied with what is in them, arrays too, frames lazily. Objects of other classes are handed over as they are.
+    Lists, dicts and sets are copied with what is in them, arrays too, frames lazily. Objects of other classes are handed
+    over as they are.
     """
     kind = type(value)
     if kind in _FIXED:

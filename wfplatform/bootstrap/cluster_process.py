@@ -82,9 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="wfplatform scheduler")
     parser.add_argument("--port", type=int, required=True)
     options = parser.parse_args(argv)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
     with dask.config.set(SCHEDULER_CONFIG):
         asyncio.run(serve(options.port))
     return 0

@@ -14,6 +14,7 @@ import threading
 from uuid import UUID
 
 from wfplatform.artifacts import Artifacts
+from wfplatform.bootstrap.cluster_facts import ClusterFacts
 from wfplatform.bootstrap.system import SystemClock, SystemIds, release
 from wfplatform.engine.cluster import ClusterBack, OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
@@ -61,6 +62,7 @@ def run_engine(settings: Settings) -> int:
     store = PostgresEngineStore(dsn)
     notifier = PostgresNotifier(dsn)
     loop: EngineLoop
+    cluster = ClusterFacts(lambda facts: store.note(engine_id, facts))
     executor = DaskExecutor(
         scheduler,
         topic=topic_of(engine_id.hex),
@@ -76,6 +78,7 @@ def run_engine(settings: Settings) -> int:
         on_outcomes=lambda body: loop.post(OutcomesArrived(body)),
         on_lost=lambda losses: loop.post(*(TaskLost(*loss) for loss in losses)),
         on_back=lambda: loop.post(ClusterBack()),
+        on_workers=cluster.see,
     )
     costs = Costs(store)
     orchestrator = Orchestrator(
@@ -115,6 +118,7 @@ def run_engine(settings: Settings) -> int:
         signal.signal(order, lambda *_: loop.stop())
     _watch_standard_input(loop)
     check_storage(artifacts, executor)
+    cluster.start()
     lease.start()
     logger.info("engine ready", extra={"engine": str(engine_id)})
     try:

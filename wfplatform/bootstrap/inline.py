@@ -139,4 +139,3 @@ class InlinePlatform(WorkflowPlatform):
 
     def _announce(self, attempt: Attempt) -> None:
         self.stream.add(attempt.engine, attempt.execution, attempt.epoch, attempt.segment, [attempt.started()])
-

@@ -51,9 +51,7 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
         # A server that was killed leaves its shared memory behind for a moment, so the first retries are
         # quick.
         children.append(
-            ChildSpec(
-                name=POSTGRES, needed=True, backoff_first_s=0.05, backoff_max_s=5.0, stop_timeout_s=20.0
-            )
+            ChildSpec(name=POSTGRES, needed=True, backoff_first_s=0.05, backoff_max_s=5.0, stop_timeout_s=20.0)
         )
         database = (POSTGRES,)
     if not settings.scheduler_address:
@@ -75,9 +73,7 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
             )
         )
     for number in range(settings.engines):
-        engine = _python(
-            f"engine-{number}", "wfplatform.bootstrap.engine_process", env=settings.as_environment()
-        )
+        engine = _python(f"engine-{number}", "wfplatform.bootstrap.engine_process", env=settings.as_environment())
         children.append(dataclasses.replace(engine, after=database, needs_database=True, stop_timeout_s=20.0))
     return Order(
         home=settings.home,
@@ -93,9 +89,7 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
 def _python(
     name: str, module: str, *arguments: str, listens: str = "", env: Mapping[str, str] | None = None
 ) -> ChildSpec:
-    return ChildSpec(
-        name=name, argv=(sys.executable, "-m", module, *arguments), ready_address=listens, env=env or {}
-    )
+    return ChildSpec(name=name, argv=(sys.executable, "-m", module, *arguments), ready_address=listens, env=env or {})
 
 
 def _port_of(places: Places) -> int:

@@ -128,9 +128,7 @@ def is_locked(path: Path) -> bool:
 def write_atomically(path: Path, document: Mapping[str, Any]) -> None:
     """Writes JSON so that a reader sees the old document or the new one, never a part; mode 0600."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with os.fdopen(
-        os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-    ) as file:
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(document, file, indent=1)
     partial.replace(path)
 
@@ -155,8 +153,6 @@ def request(control: Path, document: Mapping[str, Any], timeout_s: float = 15.0)
                 control=str(control),
             ) from error
     if not line:
-        raise UnreachableError(
-            "supervisor_unreachable", "The supervisor ended while it was asked.", "Run `wfp up`."
-        )
+        raise UnreachableError("supervisor_unreachable", "The supervisor ended while it was asked.", "Run `wfp up`.")
     answer: dict[str, Any] = json.loads(line)
     return answer

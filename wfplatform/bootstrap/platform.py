@@ -7,6 +7,7 @@ import getpass
 from wfplatform.app.changes import ChangeCounter
 from wfplatform.app.executions import EXECUTION_CHANNEL, Executions
 from wfplatform.app.platform import WorkflowPlatform
+from wfplatform.app.requirement import RequirementCheck
 from wfplatform.artifacts import Artifacts
 from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.system import SystemIds
@@ -49,15 +50,17 @@ class EmbeddedPlatform(WorkflowPlatform):
         )
         super().__init__(
             Executions(
-            catalog=Catalog(self._database),
-            records=self.reader,
-            changes=changes,
-            notifier=self._notifier,
-            open_value=lambda output: open_output(output, self.artifacts.load),
-            ids=SystemIds(),
-            tenant_id=DEFAULT_TENANT,
-            actor=_actor(),
-        ))
+                catalog=Catalog(self._database),
+                records=self.reader,
+                changes=changes,
+                notifier=self._notifier,
+                open_value=lambda output: open_output(output, self.artifacts.load),
+                ids=SystemIds(),
+                tenant_id=DEFAULT_TENANT,
+                actor=_actor(),
+                check=RequirementCheck(lambda version_id: self.reader.surroundings(DEFAULT_TENANT, version_id)),
+            )
+        )
 
     def close(self) -> None:
         """Let go of the platform; it goes on, and stops by itself when nobody needs it."""

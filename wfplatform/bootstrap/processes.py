@@ -258,9 +258,7 @@ class Child:
             raise LaunchError(f"{self.spec.name}: {error}") from error
 
     def _environment(self) -> dict[str, str]:
-        inherited = {
-            k: v for k, v in os.environ.items() if self.spec.needs_database or not k.startswith("WFP_")
-        }
+        inherited = {k: v for k, v in os.environ.items() if self.spec.needs_database or not k.startswith("WFP_")}
         return {**inherited, **self.spec.env, **(self._more_env() if self._more_env else {})}
 
     def _address_answers(self) -> bool:

@@ -107,9 +107,7 @@ class Attachment:
         self.close()
 
 
-def ensure_running(
-    settings: Settings, *, timeout_s: float = START_TIMEOUT_S, fsync: bool = True
-) -> PlatformAddress:
+def ensure_running(settings: Settings, *, timeout_s: float = START_TIMEOUT_S, fsync: bool = True) -> PlatformAddress:
     """Finds the running platform of `settings.home` or starts it. Returns in milliseconds when it runs.
 
     Args:
@@ -162,9 +160,7 @@ def status(settings: Settings) -> list[ProcessRow]:
         return []
     rows = request(places.control_path(), {"command": "status"})["processes"]
     return [
-        ProcessRow(
-            since_at=datetime.fromtimestamp(row.pop("since_at_s"), UTC), log=Path(row.pop("log")), **row
-        )
+        ProcessRow(since_at=datetime.fromtimestamp(row.pop("since_at_s"), UTC), log=Path(row.pop("log")), **row)
         for row in rows
     ]
 
@@ -176,13 +172,9 @@ def restart(settings: Settings, name: str) -> None:
         NotFoundError: there is no such process.
         UnreachableError: nothing runs.
     """
-    answer = request(
-        Places.of(settings.home).control_path(), {"command": "restart", "name": name}, timeout_s=60.0
-    )
+    answer = request(Places.of(settings.home).control_path(), {"command": "restart", "name": name}, timeout_s=60.0)
     if not answer["ok"]:
-        raise NotFoundError(
-            "process_unknown", str(answer["message"]), "`wfp status` lists the processes.", name=name
-        )
+        raise NotFoundError("process_unknown", str(answer["message"]), "`wfp status` lists the processes.", name=name)
 
 
 def stop(settings: Settings, *, timeout_s: float = STOP_TIMEOUT_S) -> bool:
@@ -217,9 +209,7 @@ def stop(settings: Settings, *, timeout_s: float = STOP_TIMEOUT_S) -> bool:
     return ran
 
 
-def _find_or_start(
-    settings: Settings, places: Places, deadline: float, fsync: bool
-) -> PlatformAddress | None:
+def _find_or_start(settings: Settings, places: Places, deadline: float, fsync: bool) -> PlatformAddress | None:
     if (found := _running(places)) is not None:
         return found
     if is_locked(places.supervisor_lock):
@@ -233,9 +223,7 @@ def _find_or_start(
             return None
         order = order_of(settings, fsync=fsync)
         if not order.children:
-            return _address(
-                {**dataclasses.asdict(order), "started_at_s": time.time(), "dsn": order.database_url}
-            )
+            return _address({**dataclasses.asdict(order), "started_at_s": time.time(), "dsn": order.database_url})
         _start(order, places, deadline)
     return _running(places)
 
@@ -243,10 +231,7 @@ def _find_or_start(
 def _running(places: Places) -> PlatformAddress | None:
     if not is_locked(places.supervisor_lock) or (document := places.read_state()) is None:
         return None
-    if (
-        document["embedded_database"]
-        and not ServerAddress(socket_folder=Path(document["socket_folder"])).answers()
-    ):
+    if document["embedded_database"] and not ServerAddress(socket_folder=Path(document["socket_folder"])).answers():
         return None
     return _address(document)
 

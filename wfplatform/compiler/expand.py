@@ -44,7 +44,7 @@ def _sizes(node: Node, port: str, levels: int, parameters: Mapping[str, Json]) -
             if levels > 1:
                 raise ParameterError(
                     "map_depth",
-                    f"Node {node.id} is mapped over {levels} levels of {port}, a list written in the definition with outputs in it.",
+                    f"Node {node.id} is mapped over {levels} levels of {port}, a list with outputs in it.",
                     "Put the list together in a node, and map over its output.",
                     node=node.id,
                     port=port,

@@ -11,6 +11,7 @@ from wfplatform.compiler.payload import KnownOutput, Part, SegmentOrder, pack_or
 from wfplatform.compiler.segment import Limits, Segment
 from wfplatform.core.execution import Element, Execution
 from wfplatform.core.graph import Graph, Json
+from wfplatform.core.policy import Lane
 
 __all__ = ["Loaded", "bundle", "known_elements", "make_part"]
 
@@ -83,9 +84,7 @@ def make_part(
     )
 
 
-def _settled(
-    loaded: Loaded, execution: Execution, segment: Segment, known: Sequence[KnownOutput]
-) -> list[KnownOutput]:
+def _settled(loaded: Loaded, execution: Execution, segment: Segment, known: Sequence[KnownOutput]) -> list[KnownOutput]:
     """What members only come after, as far as it is committed: their worker is to know that it has ended, not with what."""
     graph, index = loaded.graph, loaded.index
     named = dict.fromkeys(after for member in segment.members for after in graph.by_id[member.span.node].after)
@@ -156,11 +155,10 @@ def bundle(
     return tasks
 
 
-def _task(
-    engine: str, group: Sequence[tuple[Segment, Part]], keys: dict[str, str], budget_s: float
-) -> ClusterTask:
+def _task(engine: str, group: Sequence[tuple[Segment, Part]], keys: dict[str, str], budget_s: float) -> ClusterTask:
     first = group[0][0]
-    key = f"wfp-{first.id}"
+    # A worker tells by the key to which lane a task goes.
+    key = f"wfp-io-{first.id}" if first.lane is Lane.IO else f"wfp-{first.id}"
     needs = tuple(dict.fromkeys(keys[need] for segment, _ in group for need in sorted(segment.needs)))
     single = len(group) == 1 and sum(len(member.span) for member in first.members) == 1
     order = SegmentOrder(

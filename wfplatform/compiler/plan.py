@@ -13,6 +13,7 @@ from itertools import pairwise
 from math import ceil
 
 from wfplatform.compiler.segment import BLOCKED, KNOWN, Chunk, Flights, Limits, Member, Planned, Segment
+from wfplatform.compiler.supply import Supply
 from wfplatform.core.execution import Element, Execution, NodeRuns, NodeState, Span
 from wfplatform.core.graph import Graph, Link, Node, NodeKind
 from wfplatform.core.policy import Lane
@@ -93,11 +94,10 @@ class _Planner:
         self.new_segment_id = new_segment_id
         self.wanted = None if targets is None else _with_ancestors(graph, targets)
         self.segments: dict[str, _Open] = {}
-        self.placed: dict[tuple[str, Element], list[Chunk]] = {}
+        self.supply = Supply(graph, execution, flights)
         self.actions: list[tuple[str, Element]] = []
         self.roots: dict[tuple[object, ...], _Open] = {}
         self.free = dict(limits.free)
-        self._chunks: dict[tuple[str, Element], list[Chunk]] = {}
 
     def plan(self) -> Planned:
         candidates: list[tuple[Node, list[tuple[Span, int, bool]]]] = []
@@ -176,74 +176,6 @@ class _Planner:
 
     # -- where inputs come from
 
-    def chunks(self, node: str, prefix: Element) -> list[Chunk]:
-        """Where the elements of a node below a prefix of length rank - 1 are: committed, flying, planned here, or blocked."""
-        key = (node, prefix)
-        found = self._chunks.get(key)
-        if found is None:
-            found = self._chunks[key] = self._find_chunks(node, prefix)
-        return found
-
-    def _find_chunks(self, node: str, prefix: Element) -> list[Chunk]:
-        runs = self.execution.nodes[node]
-        rank = runs.rank
-        aloft = [*self.flights.chunks(node, prefix), *self.placed.get((node, prefix), ())]
-        if self.graph.by_id[node].type in (NodeKind.LOOP, *NodeKind.ENGINE_SIDE):
-            aloft = []  # they may end without their result; who depends on them is planned when it is there
-        if rank == 0:
-            run = runs.runs.get(())
-            if run is not None and run.state.final:
-                return [Chunk(-1, 0, KNOWN)]
-            return [Chunk(-1, 0, aloft[0].segment if aloft else BLOCKED)]
-        if runs.run(prefix) is not None:
-            return [Chunk(0, 1 << 62, KNOWN)]  # ended as a whole
-        size = runs.sizes.get(prefix)
-        if size is None or size < 0 or (size == 0 and not self._is_settled(node, prefix)):
-            return [Chunk(0, 1 << 62, BLOCKED)]
-        aloft.sort()
-        if not runs.runs:
-            return _fill(aloft, size)
-        where: list[str] = [BLOCKED] * size
-        for chunk in aloft:
-            where[chunk.start : chunk.stop] = [chunk.segment] * (chunk.stop - chunk.start)
-        for index in range(size):
-            run = runs.runs.get((*prefix, index))
-            if run is not None and run.state.final:
-                where[index] = KNOWN
-        return _compress(where)
-
-    def below(self, node: str, prefix: Element) -> list[Chunk]:
-        """All chunks of a node below a prefix of any length."""
-        runs = self.execution.nodes[node]
-        if len(prefix) >= runs.rank:
-            inner = prefix[: runs.rank]
-            if runs.rank == 0:
-                return self.chunks(node, ())
-            index = inner[-1]
-            return [c for c in self.chunks(node, inner[:-1]) if c.start <= index < c.stop] or [
-                Chunk(index, index + 1, BLOCKED)
-            ]
-        if len(prefix) == runs.rank - 1:
-            return self.chunks(node, prefix)
-        if runs.run(prefix) is not None:
-            return [Chunk(0, 1 << 62, KNOWN)]
-        size = runs.sizes.get(prefix)
-        if size is None or size < 0 or (size == 0 and not self._is_settled(node, prefix)):
-            return [Chunk(0, 1 << 62, BLOCKED)]
-        return [chunk for index in range(size) for chunk in self.below(node, (*prefix, index))]
-
-    def _is_settled(self, node: str, prefix: Element) -> bool:
-        """Whether all is committed that could still skip a branch without elements."""
-        for link in self.graph.links[node]:
-            if link.shared > len(prefix):
-                along = self.execution.nodes[link.source]
-                ended = along.run(prefix) is not None
-                if not ended and (along.sizes.get(prefix) != 0 or not self._is_settled(link.source, prefix)):
-                    return False
-            elif any(chunk.segment != KNOWN for chunk in self.below(link.source, prefix[: link.shared])):
-                return False
-        return True
-
     def pieces(self, node: Node, span: Span) -> Iterator[_Piece]:
         """Cut a span where its inputs come from different segments; what is blocked is left out."""
         shared_needs: set[str] = set()
@@ -254,7 +186,7 @@ class _Planner:
                 along.append(link)
                 continue
             prefix = span.prefix[: link.shared]
-            if not self._gather(self.below(link.source, prefix), link, prefix, shared_needs, shared_known):
+            if not self._gather(self.supply.below(link.source, prefix), link, prefix, shared_needs, shared_known):
                 return
         solo = node.policy.effect or node.policy.cache is not None
         if solo and shared_needs:
@@ -269,9 +201,11 @@ class _Planner:
                 if self.execution.nodes[link.source].rank > node.rank:
                     for index in range(start, stop):
                         prefix = (*span.prefix, index)
-                        ready = ready and self._gather(self.below(link.source, prefix), link, prefix, needs, known)
+                        ready = ready and self._gather(
+                            self.supply.below(link.source, prefix), link, prefix, needs, known
+                        )
                     continue
-                inside = [c for c in self.chunks(link.source, span.prefix) if c.start < stop and c.stop > start]
+                inside = [c for c in self.supply.chunks(link.source, span.prefix) if c.start < stop and c.stop > start]
                 covered = bool(inside) and inside[0].start <= start and inside[-1].stop >= stop
                 ready = ready and covered
                 for chunk in inside:
@@ -290,7 +224,7 @@ class _Planner:
             if self.execution.nodes[link.source].rank > len(span.prefix) + 1:
                 marks.update(range(span.start, span.stop))
                 continue
-            for chunk in self.chunks(link.source, span.prefix):
+            for chunk in self.supply.chunks(link.source, span.prefix):
                 marks.update(mark for mark in (chunk.start, chunk.stop) if span.start < mark < span.stop)
         ordered = sorted(marks)
         return pairwise(ordered)
@@ -392,9 +326,7 @@ class _Planner:
         opened.expected_s += each_s * len(part)
         opened.elements += len(part)
         opened.unknown = opened.unknown or node.id not in self.costs
-        key = (node.id, part.prefix)
-        self.placed.setdefault(key, []).append(Chunk(part.start, part.stop, opened.id))
-        self._chunks.pop(key, None)
+        self.supply.place(part, opened.id)
 
     def act(self, node: Node, spans: list[tuple[Span, int, bool]]) -> None:
         """Elements the engine handles itself begin when all they need is committed."""
@@ -414,30 +346,6 @@ def _prefixes(runs: NodeRuns, length: int, prefix: Element = ()) -> Iterator[Ele
         return
     for index in range(runs.sizes.get(prefix, 0)):
         yield from _prefixes(runs, length, (*prefix, index))
-
-
-def _fill(aloft: list[Chunk], size: int) -> list[Chunk]:
-    """The chunks, with the gaps between them marked as blocked."""
-    filled: list[Chunk] = []
-    at = 0
-    for chunk in aloft:
-        if chunk.start > at:
-            filled.append(Chunk(at, chunk.start, BLOCKED))
-        filled.append(chunk)
-        at = chunk.stop
-    if at < size:
-        filled.append(Chunk(at, size, BLOCKED))
-    return filled
-
-
-def _compress(where: list[str]) -> list[Chunk]:
-    chunks: list[Chunk] = []
-    start = 0
-    for index in range(1, len(where) + 1):
-        if index == len(where) or where[index] != where[start]:
-            chunks.append(Chunk(start, index, where[start]))
-            start = index
-    return chunks
 
 
 def _with_ancestors(graph: Graph, targets: frozenset[str]) -> frozenset[str]:

@@ -141,10 +141,7 @@ class Flights:
     def count(self, node: str) -> int:
         """How many elements of a node fly."""
         return sum(
-            chunk.stop - chunk.start
-            for (name, _), chunks in self._chunks.items()
-            if name == node
-            for chunk in chunks
+            chunk.stop - chunk.start for (name, _), chunks in self._chunks.items() if name == node for chunk in chunks
         )
 
     def chunks(self, node: str, prefix: Element) -> tuple[Chunk, ...]:

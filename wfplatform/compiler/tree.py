@@ -20,7 +20,9 @@ def open_output(output: Mapping[str, Any], load: Callable[[Mapping[str, Any]], A
     """
     if output["codec"] != "tree":
         value = load(output)
-        return follow(value, [PathStep(*step) for step in output["path"]], "the result") if output.get("path") else value
+        return (
+            follow(value, [PathStep(*step) for step in output["path"]], "the result") if output.get("path") else value
+        )
     items = [open_output(item, load) for item in output["items"]]
     match output["kind"]:
         case "dict":

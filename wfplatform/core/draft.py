@@ -15,11 +15,11 @@ from wfplatform.core.event import Effect, Finish, Plan, Recorded
 from wfplatform.core.execution import Element, Execution, ExecutionState, NodeRuns, NodeState, Outcome, Run, ended_among
 from wfplatform.core.graph import Graph
 
-__all__ = ["Draft", "Step"]
+__all__ = ["Draft", "Transition"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Transition:
     """The result of one `advance`: the new execution, what to commit, and what to do after the commit."""
 
     execution: Execution
@@ -59,9 +59,8 @@ class Draft:
 
     def run(self, node: str, element: Element) -> Run | None:
         """Of one element, or of the branch it belongs to if that ended as a whole; None while it is simply pending."""
-        runs = self._runs.get(node)
-        if runs is None:
-            runs = self.base.nodes[node].runs  # type: ignore[assignment]
+        touched = self._runs.get(node)
+        runs = self.base.nodes[node].runs if touched is None else touched
         found = runs.get(element)
         if found is None and element:
             for cut in range(len(element) - 1, -1, -1):
@@ -146,7 +145,7 @@ class Draft:
             return before
         return NodeRuns(before.rank, self._sizes.get(node, before.sizes), runs, self._ended[node])
 
-    def step(self) -> Step:
+    def transition(self) -> Transition:
         """The execution as it has become; it ends when no node is open any more."""
         nodes: Mapping[str, NodeRuns] = self.base.nodes
         open_nodes = self.base.open_nodes
@@ -171,4 +170,4 @@ class Draft:
         elif self.needs_plan and not has_ended:
             self.effects.insert(0, Plan())
         execution = replace(self.base, nodes=nodes, open_nodes=open_nodes, **self.changes)
-        return Step(execution, tuple(self.recorded), tuple(self.effects))
+        return Transition(execution, tuple(self.recorded), tuple(self.effects))

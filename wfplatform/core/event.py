@@ -28,9 +28,9 @@ __all__ = [
     "Plan",
     "Recorded",
     "Refused",
-    "Reused",
     "ResumeRequested",
     "Retried",
+    "Reused",
     "SegmentClosed",
     "SegmentLost",
     "SetTimer",
@@ -42,8 +42,8 @@ __all__ = [
 class Claimed:
     """An engine took the execution: a fresh one or one that another engine dropped.
 
-    `sizes`: node -> (prefix, number of elements below it) each, for nodes mapped over values of the definition or of parameters. A prefix
-    that comes twice with different numbers is one on which the node's inputs disagree.
+    `sizes`: node -> (prefix, number of elements below it) each, for nodes mapped over values of the definition or of
+    parameters. A prefix that comes twice with different numbers is one on which the node's inputs disagree.
     """
 
     sizes: Mapping[str, Sequence[tuple[Element, int]]] = field(default_factory=dict)

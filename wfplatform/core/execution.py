@@ -226,7 +226,7 @@ class NodeRuns:
     @property
     def complete(self) -> bool:
         """Whether every element has ended."""
-        return self.ended > 0 and self.ended == self.total() or (self.ended == 0 and self.total() == 0)
+        return (self.ended > 0 and self.ended == self.total()) or (self.ended == 0 and self.total() == 0)
 
     def elements(self, prefix: Element = WHOLE) -> Iterator[Element]:
         """Every known element below a prefix, in order; branches that ended as a whole appear as their prefix."""

@@ -255,8 +255,9 @@ class Graph:
     def careful(self) -> frozenset[str]:
         """Nodes of which more than one thing decides how they end, so that nothing is decided before all of it is known.
 
-        Those with a policy of their own for failed or skipped inputs; those before such a node, if they have several inputs that could end
-        them; and those mapped over collections whose lengths may disagree. All others are skipped with the first input that fails or is.
+        Those with a policy of their own for failed or skipped inputs; those before such a node, if they have several inputs
+        that could end them; and those mapped over collections whose lengths may disagree. All others are skipped with the
+        first input that fails or is skipped.
         """
         found: set[str] = set()
         curious: set[str] = set()
@@ -320,9 +321,7 @@ class Graph:
         if node.guard is not None:
             # First: where its branch is not taken, nothing else matters.
             shared = min(self.by_id[node.guard.node].rank, node.rank)
-            yield Link(
-                source=node.guard.node, target=node.id, port="", shared=shared, expands=False, guards=True
-            )
+            yield Link(source=node.guard.node, target=node.id, port="", shared=shared, expands=False, guards=True)
         for port, binding in node.inputs.items():
             levels = node.over.get(port, 0)
             # Inside a list or dict the whole value is meant; only a port that is one output follows its elements.

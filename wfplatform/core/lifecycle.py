@@ -1,4 +1,4 @@
-"""The only place where a state changes: `advance(execution, event, ...) -> Step`.
+"""The only place where a state changes: `advance(execution, event, ...) -> Transition`.
 
 Pure: no clock, no randomness, no I/O. Refuses what is stale (another attempt, an element that has ended) silently, because
 messages are delivered at least once and in any order.
@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 from uuid import UUID
 
-from wfplatform.core.draft import Draft, Step
+from wfplatform.core.draft import Draft, Transition
 from wfplatform.core.event import (
     Began,
     CancelRequested,
-    CancelSegments,
     ChildEnded,
     Claimed,
     DeadlinePassed,
@@ -25,16 +24,15 @@ from wfplatform.core.event import (
     PauseRequested,
     Recorded,
     Refused,
-    Reused,
     ResumeRequested,
     Retried,
+    Reused,
     SegmentClosed,
     SegmentLost,
     SetTimer,
     TimerDue,
 )
 from wfplatform.core.execution import (
-    WHOLE,
     Element,
     Execution,
     ExecutionState,
@@ -46,9 +44,10 @@ from wfplatform.core.execution import (
     Span,
 )
 from wfplatform.core.graph import Graph, NodeKind
-from wfplatform.core.propagation import completed, decide, expand_claimed, spread
+from wfplatform.core.propagation import completed, expand_claimed, spread
+from wfplatform.core.request import expire, retry, stop_all
 
-__all__ = ["MAX_LOST", "MAX_SUSPECTS", "Step", "advance", "new_execution"]
+__all__ = ["MAX_LOST", "MAX_SUSPECTS", "Transition", "advance", "new_execution"]
 
 MAX_LOST: Final = 2
 """A node that lost this many workers by its own fault is given up."""
@@ -70,7 +69,7 @@ def new_execution(id: UUID, graph: Graph, epoch: int = 0) -> Execution:
     )
 
 
-def advance(execution: Execution, graph: Graph, event: Event, now: datetime, chance: float = 0.5) -> Step:
+def advance(execution: Execution, graph: Graph, event: Event, now: datetime, chance: float = 0.5) -> Transition:
     """What an event makes of an execution.
 
     Args:
@@ -87,12 +86,12 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
     if execution.state.final:
         match event:
             case Retried():
-                _retry(draft)
+                retry(draft)
             case Claimed(sizes):
                 _claim_sizes(draft, sizes)  # for the retry that follows
             case _:
-                return Step(execution)
-        return draft.step()
+                return Transition(execution)
+        return draft.transition()
     match event:
         case Outcomes(items):
             for outcome in items:
@@ -118,20 +117,20 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
             _end_child(draft, event)
         case CancelRequested():
             draft.changes["cancel_requested_at"] = execution.cancel_requested_at or now
-            _stop_all(draft, "the execution was cancelled")
+            stop_all(draft, "the execution was cancelled")
             draft.finish(ExecutionState.CANCELLED)
         case DeadlinePassed(timeout_s):
-            _expire(draft, timeout_s)
+            expire(draft, timeout_s)
         case PauseRequested():
             draft.changes["paused_at"] = execution.paused_at or now
         case ResumeRequested():
             draft.changes["paused_at"] = None
             draft.needs_plan = True
         case Retried():
-            _retry(draft)
+            retry(draft)
         case _:
             assert_never(event)
-    return draft.step()
+    return draft.transition()
 
 
 # -- an engine takes over
@@ -363,63 +362,11 @@ def _end_child(draft: Draft, event: ChildEnded) -> None:
         return
     if event.state is ExecutionState.COMPLETED:
         run = Run(NodeState.COMPLETED, known.attempt, sizes=event.sizes)
-        draft.put(name, element, run, Outcome(name, element, known.attempt, OutcomeKind.COMPLETED, outputs=event.outputs))
+        draft.put(
+            name, element, run, Outcome(name, element, known.attempt, OutcomeKind.COMPLETED, outputs=event.outputs)
+        )
         completed(draft, name, element, run)
     else:
         error = dict(event.error or {"type": "ChildEnded", "message": f"The child execution was {event.state}."})
         _fail(draft, Outcome(name, element, known.attempt, OutcomeKind.FAILED, error=error), known)
-    draft.needs_plan = True
-
-
-# -- what users want
-
-
-def _expire(draft: Draft, timeout_s: float) -> None:
-    error = {
-        "type": "ExecutionTimeout",
-        "code": "execution_timeout",
-        "message": f"The execution had work on the cluster for more than its timeout of {timeout_s:g} s.",
-    }
-    draft.changes["error"] = draft.base.error or error
-    _stop_all(draft, "the execution's timeout was over")
-    draft.finish(ExecutionState.FAILED)
-
-
-def _stop_all(draft: Draft, reason: str) -> None:
-    for name, before in draft.base.nodes.items():
-        for element, run in before.runs.items():
-            if not run.state.final:
-                draft.put(name, element, replace(run, state=NodeState.CANCELLED, reason=reason, due_at=None))
-    draft.effects.append(CancelSegments())
-
-
-def _retry(draft: Draft) -> None:
-    """Failed and cancelled elements are pending again, and so is all that was skipped because of them."""
-    draft.changes |= {
-        "state": ExecutionState.RUNNING,
-        "error": None,
-        "finished_at": None,
-        "cancel_requested_at": None,
-    }
-    reopened: list[str] = []
-    for node in draft.graph.nodes:
-        before = draft.base.nodes[node.id]
-        for element, run in before.runs.items():
-            branch_not_taken = run.state is NodeState.SKIPPED and not run.upstream
-            if not run.state.final or run.state is NodeState.COMPLETED or branch_not_taken:
-                continue
-            turns = run.sizes if node.type == NodeKind.LOOP else None  # those that are done stay done
-            again = Run(NodeState.PENDING, run.attempt, sizes=turns)
-            runs = draft.runs(node.id)
-            if len(element) < before.rank:
-                del runs[element]
-            else:
-                runs[element] = again
-            draft.recorded.append(Recorded(node.id, element, again, None, fresh=False))
-            if node.id not in reopened[-1:]:
-                reopened.append(node.id)
-    for name in reopened:
-        draft.recount(name)
-    for name in reopened:
-        decide(draft, name, WHOLE)
     draft.needs_plan = True

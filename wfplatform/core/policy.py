@@ -12,7 +12,17 @@ from typing import Final
 
 from wfplatform.errors import DefinitionError
 
-__all__ = ["DEFAULT_TIMEOUT_S", "MAX_TIMEOUT_S", "Cache", "Lane", "OnFailure", "OnSkip", "Policy", "Retry", "WorkflowPolicy"]
+__all__ = [
+    "DEFAULT_TIMEOUT_S",
+    "MAX_TIMEOUT_S",
+    "Cache",
+    "Lane",
+    "OnFailure",
+    "OnSkip",
+    "Policy",
+    "Retry",
+    "WorkflowPolicy",
+]
 
 DEFAULT_TIMEOUT_S: Final = 1800.0
 MAX_TIMEOUT_S: Final = 86_400.0

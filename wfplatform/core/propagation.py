@@ -1,7 +1,8 @@
 """What the end of one element does to others: branches not taken, failed and skipped inputs, maps whose size becomes known.
 
-Most nodes have the common policy, and are skipped with the first input that fails or is skipped. Of careful ones (`Graph.careful`) nothing is
-decided before all of it is known, so that how they end does not depend on which message came first. Refuses to look at values.
+Most nodes have the common policy, and are skipped with the first input that fails or is skipped. Of careful ones
+(`Graph.careful`) nothing is decided before all of it is known, so that how they end does not depend on which message came
+first. Refuses to look at values.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from wfplatform.core.graph import Link, Node, OutputRef, size_key, size_within
 from wfplatform.core.policy import OnFailure, OnSkip
 
 __all__ = ["completed", "decide", "end", "expand_claimed", "spread"]
-
 
 
 def completed(draft: Draft, name: str, element: Element, run: Run) -> None:
@@ -153,7 +153,7 @@ def _expand_within(
 
 
 def decide(draft: Draft, name: str, prefix: Element, *, look: bool = True) -> None:
-    """End what of a node its inputs keep from running, at the shallowest prefix at which they do, as far as that can be said already.
+    """End what of a node its inputs keep from running, at the shortest prefix at which they do, as far as is known already.
 
     Args:
         prefix: where something new is known.

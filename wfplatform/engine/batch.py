@@ -9,7 +9,7 @@ from uuid import UUID
 
 from wfplatform.core.event import CancelSegments, Finish, Plan, SetTimer
 from wfplatform.core.execution import Execution, NodeState
-from wfplatform.core.lifecycle import Step
+from wfplatform.core.lifecycle import Transition
 from wfplatform.core.ports import (
     Commit,
     ExecutionChange,
@@ -46,7 +46,7 @@ class Batch:
         self.to_cancel: list[Live] = []
         self.finished: list[Live] = []
 
-    def note(self, live: Live, step: Step) -> None:
+    def note(self, live: Live, step: Transition) -> None:
         """Take up what the state machine decided."""
         before, live.execution = live.execution, step.execution
         epoch = live.claim.epoch

@@ -97,9 +97,7 @@ def month_delay_counts(joined: pd.DataFrame) -> pd.DataFrame:
 
 # Not marked as an effect: a file written again is the same file, so nothing need be committed before it.
 @node(retry=_READING, timeout_s=120)
-def month_file(
-    joined: pd.DataFrame, year: int, month: int, folder: str | None
-) -> dict[str, str | int] | None:
+def month_file(joined: pd.DataFrame, year: int, month: int, folder: str | None) -> dict[str, str | int] | None:
     """One month as a Parquet file."""
     return data.write_month(joined, year, month, folder)
 

@@ -166,9 +166,7 @@ def read_airports() -> pd.DataFrame:
     return _read("airports.csv", _AIRPORTS)
 
 
-def write_month(
-    joined: pd.DataFrame, year: int, month: int, folder: str | None
-) -> dict[str, str | int] | None:
+def write_month(joined: pd.DataFrame, year: int, month: int, folder: str | None) -> dict[str, str | int] | None:
     """Write a month as one file of a Parquet data set, `folder/year=2013/month=1/flights.parquet`.
 
     The file appears whole or not at all and replaces the one before, so that writing again changes nothing.

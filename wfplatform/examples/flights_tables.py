@@ -48,9 +48,7 @@ def delays_by(tally: pd.DataFrame, delay_counts: pd.DataFrame, grouping: str) ->
         )
     table = _statistics(tally[tally["grouping"] == grouping])
     orders = _order_statistics(delay_counts[delay_counts["grouping"] == grouping])
-    table = table.merge(orders, on="group", how="left", validate="one_to_one").rename(
-        columns={"group": grouping}
-    )
+    table = table.merge(orders, on="group", how="left", validate="one_to_one").rename(columns={"group": grouping})
     if grouping in ("month", "hour"):
         table[grouping] = table[grouping].astype("int64")
         table = table.sort_values(grouping)
@@ -81,9 +79,7 @@ def carrier_delays(tally: pd.DataFrame, delay_counts: pd.DataFrame, airlines: pd
     return named
 
 
-def worst_routes(
-    tally: pd.DataFrame, airports: pd.DataFrame, min_flights: int, rows: int = 15
-) -> pd.DataFrame:
+def worst_routes(tally: pd.DataFrame, airports: pd.DataFrame, min_flights: int, rows: int = 15) -> pd.DataFrame:
     """The routes with the highest mean arrival delay.
 
     Args:

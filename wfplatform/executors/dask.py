@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from wfplatform.compiler.dask_graph import ClusterTask, build
 from wfplatform.core.policy import Lane
 from wfplatform.errors import UnreachableError
 from wfplatform.executors.exits import EXITS_TOPIC, MEMORY_TOPIC, Exits
-from wfplatform.executors.scheduler_plugin import CPU_LANE, LOSSES_TOPIC, ORDERS_TOPIC, SegmentsPlugin
+from wfplatform.executors.scheduler_plugin import LOSSES_TOPIC, ORDERS_TOPIC, SegmentsPlugin
 
 __all__ = ["CLIENT_CONFIG", "DaskExecutor", "Loss"]
 
@@ -54,7 +54,7 @@ class DaskExecutor:
         on_outcomes: gets messages of workers, packed.
         on_lost: gets tasks that will not end; those of one worker together, in the order in which they were submitted.
         on_back: called when the scheduler answers again after it was away.
-        on_workers: called with what each worker says of itself whenever workers have come or gone.
+        on_workers: called when workers have come or gone, with what each that came says of itself, and all that are there.
 
     Raises:
         UnreachableError: the scheduler does not answer.
@@ -71,7 +71,7 @@ class DaskExecutor:
         on_outcomes: Callable[[bytes], None],
         on_lost: Callable[[Sequence[Loss]], None],
         on_back: Callable[[], None],
-        on_workers: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        on_workers: Callable[[Mapping[str, Any], Collection[str]], None],
     ) -> None:
         self._address = address
         self._topic = topic
@@ -91,7 +91,6 @@ class DaskExecutor:
         self._lock = threading.RLock()
         self._slots = 1
         self._workers: frozenset[str] = frozenset()
-        self._lanes = False
         self._ready = False
         self._stop = threading.Event()
         dask.config.set(CLIENT_CONFIG)
@@ -132,7 +131,8 @@ class DaskExecutor:
 
     def describe(self) -> Mapping[str, Any]:
         """Address, workers and what each says of itself."""
-        return {"scheduler": self._address, "workers": self._client.sync(self._ask, self._client, {"op": "wfp_describe"})}
+        said = self._client.sync(self._ask, self._client, {"op": "wfp_describe"}, None)
+        return {"scheduler": self._address, "workers": said}
 
     # -- life
 
@@ -197,7 +197,6 @@ class DaskExecutor:
         with self._lock:
             self._comm = comm
             self._ready = True
-            self._lanes = False
             backlog, self._backlog = self._backlog, []
         if backlog:
             self._send(backlog)
@@ -206,26 +205,25 @@ class DaskExecutor:
         workers = frozenset(client.scheduler_info(n_workers=-1)["workers"])
         self._slots = max(1, len(workers))
         if workers != self._workers:
-            self._on_workers(client.sync(self._ask, client, {"op": "wfp_describe"}))
+            came = sorted(workers - self._workers)
+            said = client.sync(self._ask, client, {"op": "wfp_describe"}, came) if came else {}
+            self._on_workers(said, workers)
             self._workers = workers
 
     # -- tasks
 
     def _send(self, tasks: Sequence[ClusterTask]) -> None:
-        # Restricting every task to a free lane costs the scheduler time; it is done once there are two lanes in use.
-        self._lanes = self._lanes or any(task.lane is Lane.IO for task in tasks)
         groups: dict[tuple[object, ...], list[ClusterTask]] = {}
         for task in tasks:
             groups.setdefault((task.lane, task.priority, *sorted(task.resources.items())), []).append(task)
         for group in groups.values():
             first = group[0]
-            cpu = first.lane is Lane.CPU
             futures = self._client.get(
                 build(group, self._runner),
                 [task.key for task in group],
                 sync=False,
-                priority=first.priority + (0 if cpu else IO_FIRST),
-                resources={**first.resources, **({CPU_LANE: 1} if cpu and self._lanes else {})} or None,
+                priority=first.priority + (IO_FIRST if first.lane is Lane.IO else 0),
+                resources=dict(first.resources) or None,
             )
             with self._lock:
                 self._futures |= {str(future.key): future for future in futures}
@@ -317,8 +315,8 @@ class DaskExecutor:
         except OSError as error:
             logger.warning("worker not ended", extra={"worker": address, "reason": str(error)})
 
-    async def _ask(self, client: Client, message: dict[str, Any]) -> Any:
-        return await _scheduler(client).broadcast(msg=message, workers=None, on_error="ignore")
+    async def _ask(self, client: Client, message: dict[str, Any], workers: list[str] | None) -> Any:
+        return await _scheduler(client).broadcast(msg=message, workers=workers, on_error="ignore")
 
 
 def _scheduler(client: Client) -> Any:

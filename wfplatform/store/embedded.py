@@ -176,8 +176,7 @@ class EmbeddedServer:
                 self.stop()
                 raise UnreachableError(
                     "postgres_silent",
-                    f"PostgreSQL did not answer within {timeout_s:g} s. Its last "
-                    f"words:\n{last_lines(self._log_path)}",
+                    f"PostgreSQL did not answer within {timeout_s:g} s. Its last words:\n{last_lines(self._log_path)}",
                     f"The whole log is {self._log_path}.",
                     log=str(self._log_path),
                 )

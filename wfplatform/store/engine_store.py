@@ -106,6 +106,17 @@ class PostgresEngineStore:
             )
         )
 
+    def note(self, engine_id: UUID, facts: Mapping[str, Json]) -> None:
+        """Add facts to those an engine announced itself with; those of the same name are replaced.
+
+        Raises:
+            UnreachableError: the database does not answer.
+        """
+        values = (json.dumps(dict(facts)), engine_id)
+        self._retried(
+            lambda connection: connection.execute("update engine set facts = facts || %s::jsonb where id = %s", values)
+        )
+
     def renew(self, engine_id: UUID, *, lease_s: float) -> bool:
         """Prolong the lease; False when another engine has fenced this one off."""
         return self._retried(

@@ -168,8 +168,7 @@ def account_for(data_folder: Path) -> ServerAccount:
         except KeyError:
             raise PlatformError(
                 "account_missing",
-                f"PostgreSQL cannot run here: the uid {uid} has no entry in /etc/passwd, and "
-                "PostgreSQL expects one.",
+                f"PostgreSQL cannot run here: the uid {uid} has no entry in /etc/passwd, and PostgreSQL expects one.",
                 "Add the entry, or name a running server with "
                 "WFP_DATABASE_URL=postgresql://user:password@host/database.",
                 uid=uid,
@@ -241,9 +240,7 @@ def _major(folder: Path) -> int | None:
     if not (program.exists() and (folder / "initdb").exists()):
         return None
     try:
-        said = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         # A program of another platform or with missing libraries is no candidate.
         return None

@@ -107,7 +107,9 @@ class Reader:
         """
         rows = self._rows(tenant_id, workflow_query().where(_WORKFLOW.name == name))
         if not rows:
-            raise NotFoundError("workflow_not_found", f"No workflow is named {name!r}.", "`wfp workflows list` shows all names.")
+            raise NotFoundError(
+                "workflow_not_found", f"No workflow is named {name!r}.", "`wfp workflows list` shows all names."
+            )
         return WorkflowRecord(**rows[0])
 
     def versions(self, tenant_id: UUID, name: str, *, limit: int = 50) -> Sequence[StoredVersion]:
@@ -144,9 +146,7 @@ class Reader:
         with explained(), self._database.driver() as connection, connection.pipeline():
             # Asked for again and again by whoever waits: without the expression language, which costs more than the query.
             connection.execute("select set_config('app.current_tenant_id', %s, true)", (str(tenant_id),))
-            found = connection.execute(
-                "select id, state from execution where id = any(%s)", (list(execution_ids),)
-            )
+            found = connection.execute("select id, state from execution where id = any(%s)", (list(execution_ids),))
             return {id: ExecutionState(state) for id, state in found.fetchall()}
 
     def keyed(self, tenant_id: UUID, workflow_name: str, idempotency_key: str) -> UUID | None:
@@ -322,9 +322,21 @@ class Reader:
         last = items[-1] if items else None
         return Page(items, json.dumps([last.at.isoformat(), *last[1:5]]) if last else after)
 
-    def heads(
-        self, tenant_id: UUID, execution_ids: Sequence[UUID]
-    ) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
+    def surroundings(self, tenant_id: UUID, version_id: UUID) -> tuple[Mapping[str, str], Sequence[Mapping[str, Json]]]:
+        """What a version needs (distribution -> version), and what the workers of living engines have."""
+        with explained(), self._database.driver() as connection:
+            connection.execute("select set_config('app.current_tenant_id', %s, true)", (str(tenant_id),))
+            needed = connection.execute(
+                "select requirements from workflow_version where id = %s", (version_id,)
+            ).fetchone()
+            there = connection.execute(
+                "select facts -> 'environments' from engine where fenced_at is null"
+                " and lease_expires_at > clock_timestamp() and facts ? 'environments'"
+            ).fetchall()
+        found = [environment for (environments,) in there for environment in environments]
+        return needed[0] if needed else {}, found
+
+    def heads(self, tenant_id: UUID, execution_ids: Sequence[UUID]) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
         """Execution -> its version and parameters."""
         with explained(), self._database.driver() as connection:
             connection.execute("select set_config('app.current_tenant_id', %s, true)", (str(tenant_id),))

@@ -66,15 +66,12 @@ class ServerAddress:
         # Keepalives do not exist on Unix sockets; a stopped server that still listens is what connect_timeout
         # is for.
         return (
-            f"{self.role}@/{self.database}"
-            f"?host={quote(str(self.socket_folder), safe='')}&port=5432&connect_timeout=5"
+            f"{self.role}@/{self.database}?host={quote(str(self.socket_folder), safe='')}&port=5432&connect_timeout=5"
         )
 
     def answers(self, timeout_s: float = 1.0) -> bool:
         """Whether a new session is accepted within `timeout_s`."""
-        return answers(
-            self.socket_folder / SOCKET_NAME, role=self.role, database=self.database, timeout_s=timeout_s
-        )
+        return answers(self.socket_folder / SOCKET_NAME, role=self.role, database=self.database, timeout_s=timeout_s)
 
 
 def with_network_timeouts(url: str) -> str:
@@ -101,11 +98,7 @@ def answers(socket_path: Path, *, role: str, database: str, timeout_s: float = 1
         timeout_s: for every single read.
     """
     parts = (
-        b"user\0"
-        + role.encode()
-        + b"\0database\0"
-        + database.encode()
-        + b"\0application_name\0wfplatform-probe\0\0"
+        b"user\0" + role.encode() + b"\0database\0" + database.encode() + b"\0application_name\0wfplatform-probe\0\0"
     )
     startup = struct.pack("!II", len(parts) + 8, 3 << 16) + parts
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
@@ -152,8 +145,7 @@ def short_folder(subject: Path, account: ServerAccount | None = None) -> Path:
             raise PlatformError(
                 "socket_folder_taken",
                 f"{folder} is needed for sockets and belongs to somebody else or is open to others.",
-                "Choose a home with a path of less than 60 characters (WFP_HOME), then no such "
-                "folder is needed.",
+                "Choose a home with a path of less than 60 characters (WFP_HOME), then no such folder is needed.",
                 folder=str(folder),
             ) from None
     return folder

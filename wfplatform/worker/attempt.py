@@ -1,8 +1,8 @@
 """One attempt at one element while it runs, and the watch over all attempts of a worker process.
 
-The watch says that an attempt has started when it lasts, ends it when its time is over or nobody wants it any more, and as the last
-resort ends the process: a thread that never returns cannot be stopped in any other way. Where native code holds the interpreter, not
-even the watch runs: then the system's alarm clock ends the process.
+The watch says that an attempt has started when it lasts, ends it when its time is over or nobody wants it any more, and as the
+last resort ends the process: a thread that never returns cannot be stopped in any other way. Where native code holds the
+interpreter, not even the watch runs: then the system's alarm clock ends the process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _CANCELLED_KEPT: Final = 10_000
 
 
 class AttemptEnded(BaseException):
-    """Raised inside user code whose time is over or whose execution was cancelled. Not an Exception, so that `except Exception` lets it pass."""
+    """Raised inside user code whose time is over or whose execution was cancelled.
+
+    Not an Exception, so that `except Exception` lets it pass.
+    """
 
 
 class Attempt:
@@ -116,7 +119,8 @@ class Watch:
     Args:
         announce: takes an attempt's announcement.
         give_up: called with an attempt that does not end although it was interrupted; it may end the process.
-        grace_s: how long an attempt may clean up after it was told to stop, before it is interrupted and again before it is given up.
+        grace_s: how long an attempt may clean up after it was told to stop, before it is interrupted, and again before it
+            is given up.
         alarm: whether the system's alarm clock may end this process when an attempt with a timeout holds the interpreter.
     """
 

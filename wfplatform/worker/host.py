@@ -28,7 +28,7 @@ class HostOptions:
         scheduler_address: "tcp://host:port".
         workers: worker processes.
         threads: Dask threads a worker.
-        io_slots: the amount of the resource `wfp_io` a worker offers.
+        io_slots: nodes of the I/O lane at the same moment in a worker; the engine's setting decides.
         memory_limit_bytes: of one worker.
         local_folder: where workers spill and keep scratch files.
         listen_host: the interface workers listen on.
@@ -64,11 +64,7 @@ def preloaded_modules() -> list[str]:
     """
     # This module is left out: multiprocessing runs it in every worker as __mp_main__, and would find it there
     # twice.
-    own = [
-        f"wfplatform.worker.{m.name}"
-        for m in pkgutil.iter_modules(wfplatform.worker.__path__)
-        if m.name != "host"
-    ]
+    own = [f"wfplatform.worker.{m.name}" for m in pkgutil.iter_modules(wfplatform.worker.__path__) if m.name != "host"]
     return ["distributed", "distributed.nanny", *own]
 
 

@@ -69,7 +69,7 @@ _GONE: Final = Absent.GONE
 _SKIPPED: Final = Absent.SKIPPED
 
 
-class _Stop(Exception):
+class _StopError(Exception):
     """An input is absent; carries which way."""
 
     def __init__(self, absent: Absent) -> None:
@@ -88,9 +88,7 @@ class Inputs:
         self._graph = graph
         self._index = {other.id: number for number, other in enumerate(graph.nodes)}
         self._keep_skipped = node.policy.on_skip is OnSkip.NONE
-        self._ports = [
-            (port, *self._compile(binding, node.over.get(port, 0))) for port, binding in node.inputs.items()
-        ]
+        self._ports = [(port, *self._compile(binding, node.over.get(port, 0))) for port, binding in node.inputs.items()]
         self._gates: list[tuple[int, int, bool | None]] = []
         if node.guard is not None:
             source = self._index[node.guard.node]
@@ -115,7 +113,7 @@ class Inputs:
             return _GONE
         try:
             return {port: resolve(scope, element) for port, resolve, _ in self._ports}
-        except _Stop as stop:
+        except _StopError as stop:
             return stop.absent
 
     def skipped_at(self, scope: Scope, element: Element) -> Element:
@@ -129,7 +127,11 @@ class Inputs:
                 said = values.get((source, at), _GONE)
                 if said is _SKIPPED or (shared == depth and verdict is not None and bool(said) is not verdict):
                     return at
-                if shared == depth and verdict is None and _is_skipped(scope, source, at, self._graph.nodes[source].rank):
+                if (
+                    shared == depth
+                    and verdict is None
+                    and _is_skipped(scope, source, at, self._graph.nodes[source].rank)
+                ):
                     return at
         return element
 
@@ -180,11 +182,11 @@ class Inputs:
         def whole(scope: Scope, key: Key) -> Any:
             value = scope.values.get(key, _GONE)
             if value is _GONE:
-                raise _Stop(_GONE)
+                raise _StopError(_GONE)
             if value is _SKIPPED:
                 if keep_skipped:
                     return None
-                raise _Stop(_SKIPPED)
+                raise _StopError(_SKIPPED)
             if several:
                 value = value[port]
             return follow(value, path, f"`{node.id}`") if path else value
@@ -200,7 +202,9 @@ class Inputs:
 
         if rank == levels:
             if not several and not path and not keep_skipped:
-                return _plain(source, rank, is_shared), lambda scope, element: f"{scope.digests.get((source, element[:rank]))}"
+                return _plain(
+                    source, rank, is_shared
+                ), lambda scope, element: f"{scope.digests.get((source, element[:rank]))}"
             return (
                 lambda scope, element: leaf(scope, (source, element[:rank])),
                 lambda scope, element: leaf_digest(scope, (source, element[:rank])),
@@ -212,9 +216,7 @@ class Inputs:
                     if keep_skipped and scope.values.get((source, element[:rank])) is _SKIPPED
                     else own(_item(whole(scope, (source, element[:rank])), element[rank:levels]))
                 ),
-                lambda scope, element: (
-                    leaf_digest(scope, (source, element[:rank])) + f"{list(element[rank:levels])}"
-                ),
+                lambda scope, element: leaf_digest(scope, (source, element[:rank])) + f"{list(element[rank:levels])}",
             )
 
         def gather(scope: Scope, prefix: Element) -> Any:
@@ -241,7 +243,7 @@ def _plain(source: int, rank: int, is_shared: bool) -> Resolve:
     def resolve(scope: Scope, element: Element) -> Any:
         value = scope.values.get((source, element[:rank]), _GONE)
         if value is _GONE or value is _SKIPPED:
-            raise _Stop(value)
+            raise _StopError(value)
         # With several readers each gets a value of its own: what one does to it in place must not depend on who shares a segment.
         return handed(value) if is_shared and type(value) not in _SAFE else value
 
@@ -278,7 +280,9 @@ def _literal(value: Any, levels: int) -> tuple[Resolve, Describe]:
 def _parameter(name: str, path: tuple[PathStep, ...], levels: int) -> tuple[Resolve, Describe]:
     suffix = f"{path}" if path else ""
     return (
-        lambda scope, element: _own(_item(follow(scope.parameters[name], path, f"parameter `{name}`"), element[:levels])),
+        lambda scope, element: _own(
+            _item(follow(scope.parameters[name], path, f"parameter `{name}`"), element[:levels])
+        ),
         lambda scope, element: f"{scope.tokens[name]}{suffix}{list(element[:levels]) if levels else ''}",
     )
 

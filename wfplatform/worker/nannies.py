@@ -54,9 +54,7 @@ logger = logging.getLogger(__name__)
 
 def run_host(options: HostOptions) -> int:
     """Runs until told to stop; returns the exit code."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
     # What a killed host left behind: spilled values of workers that no longer exist.
     shutil.rmtree(options.local_folder, ignore_errors=True)
     options.local_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -95,7 +93,6 @@ async def _keep_one(options: HostOptions, slot: int) -> None:
             nthreads=options.threads,
             # A name is refused while its last bearer is still known: hence one for every life.
             name=f"worker-{slot}" if life == 0 else f"worker-{slot}-{life}",
-            resources={"wfp_cpu": 1, "wfp_io": options.io_slots},
             memory_limit=options.memory_limit_bytes,
             local_directory=str(options.local_folder),
             host=f"tcp://{options.listen_host}",

@@ -6,13 +6,14 @@ An engine registers it when it connects; every worker that joins gets it. Refuse
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import platform
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic, sleep, time
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID, uuid4
 
 from distributed import Worker, WorkerPlugin, get_worker, secede
@@ -21,7 +22,7 @@ from wfplatform.artifacts import Artifacts
 from wfplatform.compiler.payload import unpack_order
 from wfplatform.core.policy import Lane
 from wfplatform.executors.exits import GIVEN_UP_EXIT_CODE
-from wfplatform.executors.scheduler_plugin import CPU_LANE, LANES_ORDER
+from wfplatform.executors.scheduler_plugin import IO_KEY_PREFIX, KEY_PREFIX
 from wfplatform.worker import capture
 from wfplatform.worker.attempt import Attempt, Watch
 from wfplatform.worker.lanes import Lanes
@@ -34,6 +35,8 @@ from wfplatform.worker.values import SegmentValues
 __all__ = ["PLUGIN_NAME", "Site", "SitePlugin", "here"]
 
 PLUGIN_NAME: Final = "wfplatform"
+CPU_PLACE: Final = "wfp_cpu"
+"""The Dask resource of which every worker has one, for the node of the CPU lane that runs on it."""
 PLUGIN_PATIENCE_S: Final = 30.0
 """After a scheduler was lost, a task may reach a worker a moment before its plugin does."""
 SEND_PATIENCE_S: Final = 2.0
@@ -73,6 +76,11 @@ class SitePlugin(WorkerPlugin):
         """Called by Dask when the worker gets the plugin."""
         self.site = Site(worker, self)
 
+    def transition(self, key: Any, start: str, finish: str, **more: Any) -> None:
+        """Called by Dask when a task changes its state on the worker."""
+        if finish == "waiting" and isinstance(key, str):
+            self.site.waits(key)
+
     def teardown(self, worker: Worker) -> None:
         """Called by Dask when the worker leaves."""
         self.site.close()
@@ -93,7 +101,6 @@ class Site:
         self.stream = OutcomeStream(uuid4().hex, worker.address, self._send, self._tick, self._send_through)
         self.stream.busy = lambda: bool(self.watch.running)
         self._lanes = Lanes(options.io_slots)
-        self._two_lanes = False
         self.runner = NodeRunner(
             artifacts=self.artifacts,
             stream=self.stream,
@@ -102,15 +109,30 @@ class Site:
             scratch=folder / "scratch",
             io_slots=options.io_slots,
         )
-        # Every worker has one place in the CPU lane, whatever its number of threads; the scheduler is told by its own plugin.
-        worker.state.total_resources[CPU_LANE] = worker.state.available_resources[CPU_LANE] = 1
+        self._divide_lanes()
         worker.handlers["wfp_describe"] = self._describe
         worker.stream_handlers |= {
             "wfp_acknowledge": self._acknowledge,
             "wfp_cancel": self._cancel,
             "wfp_adopt": self._adopt,
-            LANES_ORDER: self._use_lanes,
         }
+
+    def _divide_lanes(self) -> None:
+        """One place for CPU-bound nodes, whatever the number of threads, and one thread more: it starts nodes of the I/O lane,
+        which leave it at once, while the others are busy.
+        """
+        state, pool = self._worker.state, cast("Any", self._worker.executors["default"])
+        if CPU_PLACE not in state.total_resources:
+            state.total_resources[CPU_PLACE] = state.available_resources[CPU_PLACE] = 1
+            state.nthreads += 1
+            pool._max_workers += 1
+
+    def waits(self, key: str) -> None:
+        """A task has come and waits for a thread: one of the CPU lane waits for the place there too."""
+        if key.startswith(KEY_PREFIX) and not key.startswith(IO_KEY_PREFIX):
+            # Not told the scheduler: to restrict a task there costs it half as much again as to schedule it.
+            task = self._worker.state.tasks[key]
+            task.resource_restrictions = {**task.resource_restrictions, CPU_PLACE: 1}
 
     def run(self, packed: bytes, needed: Sequence[SegmentValues]) -> SegmentValues:
         """Run a segment in the calling thread."""
@@ -185,22 +207,18 @@ class Site:
     def _adopt(self, old: Sequence[str], new: str) -> int:
         return self.stream.adopt(old, new)
 
-    def _use_lanes(self) -> None:
-        """From now on one more thread: it starts nodes of the I/O lane, which leave it at once, while the other is busy."""
-        pool: Any = self._worker.executors["default"]
-        if not self._two_lanes:
-            self._two_lanes = True
-            self._worker.state.nthreads += 1
-            pool._max_workers += 1
-
     def _describe(self) -> Mapping[str, Any]:
         return {
-            "environment": environment(),
+            "environment": self._environment,
             "host": platform.node(),
             "pid": os.getpid(),
             "threads": threading.active_count(),
             "probe": self.artifacts.probe(),
         }
+
+    @functools.cached_property
+    def _environment(self) -> Mapping[str, Any]:
+        return environment()
 
 
 def here() -> Site:

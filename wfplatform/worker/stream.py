@@ -23,7 +23,7 @@ FLUSH_S: Final = 0.005
 TICK_S: Final = 0.01
 """While something runs, it is looked after this often."""
 KEEP_S: Final = 900.0
-"""A message that was not acknowledged for so long is dropped: its engine is gone, and its successor refuses outcomes of an older epoch."""
+"""A message not acknowledged for so long is dropped: its engine is gone, and the next one refuses outcomes of an older epoch."""
 
 
 def topic_of(engine: str) -> str:
@@ -88,15 +88,14 @@ class OutcomeStream:
     ) -> None:
         """Take outcomes of a segment; `now` sends them unless a message left a moment ago."""
         with self._lock:
-            waiting = self._pending.setdefault(engine, {}).setdefault(
-                (execution.bytes, epoch, segment), _Pending()
-            )
+            waiting = self._pending.setdefault(engine, {}).setdefault((execution.bytes, epoch, segment), _Pending())
             waiting.outcomes.extend(outcomes)
             waiting.closed = waiting.closed or closed
             if now and monotonic() - self._flushed_at_s >= FLUSH_S:
                 self._flush()
                 return
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def watch(self) -> None:
         """Tick: something runs that may have to be announced or stopped."""

@@ -1,7 +1,7 @@
 """What a segment leaves on its worker for other segments. Dask moves it from worker to worker and never opens it.
 
-Values are packed and opened while the user's program is active: Dask does both in threads where its modules cannot be found, and a worker
-that cannot open what it fetched would wait for it for ever.
+Values are packed and opened while the user's program is active: Dask does both in threads where its modules cannot be found, and
+a worker that cannot open what it fetched would wait for it for ever.
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ def test_lengths_that_disagree_stand_beside_each_other() -> None:
 
 
 def test_a_parameter_that_is_no_list_is_refused_with_its_name() -> None:
-    with pytest.raises(ParameterError, match="Node m is mapped over x, which must be a list; it is 5."):
+    with pytest.raises(ParameterError, match=r"Node m is mapped over x, which must be a list; it is 5\."):
         sizes({"x": 1}, {"p": 5}, x=ParameterRef("p"))
-    with pytest.raises(ParameterError, match="it is 1."):
+    with pytest.raises(ParameterError, match=r"it is 1\."):
         sizes({"x": 2}, x=Literal([[1], 1]))
 
 

@@ -14,9 +14,7 @@ from wfplatform.core.graph import Literal
 
 def loaded(reached: Reached) -> Loaded:
     index = {node.id: number for number, node in enumerate(reached.graph.nodes)}
-    return Loaded(
-        execution=reached.execution.id, epoch=1, version="v", graph=reached.graph, index=index, parameters={}
-    )
+    return Loaded(execution=reached.execution.id, epoch=1, version="v", graph=reached.graph, index=index, parameters={})
 
 
 def segment(*nodes: str, id: str = "s", expected_s: float = 0.001, **more: object) -> Segment:

@@ -47,7 +47,8 @@ def test_an_order_arrives_as_it_left() -> None:
 @pytest.mark.parametrize("kind", list(OutcomeKind))
 def test_outcomes_arrive_with_names_for_indices(kind: OutcomeKind) -> None:
     letter = kind[0]
-    raw = [1, (2, 3), 4, letter, 1.5, 2.5, 0.5, 1024, "d", {"result": {}}, None, {"result": 3}, True, [(1.0, 20, "l", "m")], (0.5, "half")]
+    raw = [1, (2, 3), 4, letter, 1.5, 2.5, 0.5, 1024, "d", {"result": {}}, None, {"result": 3}, True]
+    raw += [[(1.0, 20, "l", "m")], (0.5, "half")]
     packed = pack_delivery("stream", 9, "tcp://w", [Delivery(EXECUTION, 3, "s1", [raw], closed=True)])
     message = unpack_delivery(packed)
     assert (message.stream, message.number, message.worker) == ("stream", 9, "tcp://w")

@@ -1,4 +1,4 @@
-"""States that executions reach, for the tests of the core: a graph, what happens to it by name, and a picture of where it stands."""
+"""States that executions reach, for the tests of the core: a graph, what happens to it, and where it stands then."""
 
 from __future__ import annotations
 
@@ -121,6 +121,17 @@ class Reached:
         return other
 
 
+POLICIES: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {},
+    {"effect": True},
+    {"on_failure": "fail"},
+    {"on_skip": "none"},
+    {"lane": Lane.IO},
+)
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[tuple[Node, ...], dict[str, int]]:
     """A random graph with maps, branches, waits, loops and policies, and the sizes of what is mapped over the definition."""
@@ -129,7 +140,8 @@ def graphs(draw: st.DrawFn) -> tuple[tuple[Node, ...], dict[str, int]]:
     choices: list[str] = []
     for number in range(draw(st.integers(1, 8))):
         id = f"n{number}"
-        sources = draw(st.lists(st.sampled_from([one.id for one in nodes]), max_size=2, unique=True)) if nodes else []
+        names = [one.id for one in nodes]
+        sources: list[str] = draw(st.lists(st.sampled_from(names), max_size=2, unique=True)) if names else []
         rank = {one.id: one.rank for one in nodes}
         levels = {s: draw(st.integers(0, min(rank[s] + 1, 2))) for s in sources}
         inputs = {}
@@ -138,11 +150,11 @@ def graphs(draw: st.DrawFn) -> tuple[tuple[Node, ...], dict[str, int]]:
             levels["x"] = 1
             sizes[id] = draw(st.integers(0, 3))
         mapped = any(levels.values())
-        kind = draw(st.sampled_from(["python"] * 5 + ([] if mapped else ["choice", "loop", "delay"])))
-        guard = (draw(st.sampled_from(choices)), draw(st.booleans())) if choices and draw(st.booleans()) else None
-        policy: dict[str, Any] = draw(
-            st.sampled_from([{}, {}, {}, {"effect": True}, {"on_failure": "fail"}, {"on_skip": "none"}, {"lane": Lane.IO}])
-        )
+        kinds = ["python"] * 5 + ([] if mapped else ["choice", "loop", "delay"])
+        kind = draw(st.sampled_from(kinds))
+        verdict: bool | None = draw(st.sampled_from([None, True, False]))
+        guard = (draw(st.sampled_from(choices)), verdict) if choices and verdict is not None else None
+        policy = draw(st.sampled_from(POLICIES))
         after = (draw(st.sampled_from([one.id for one in nodes])),) if nodes and draw(st.integers(0, 5)) == 0 else ()
         over = {port: level for port, level in levels.items() if level}
         nodes.append(n(id, *sources, over=over, inputs=inputs, type=kind, guard=guard, after=after, **policy))
@@ -154,7 +166,8 @@ def graphs(draw: st.DrawFn) -> tuple[tuple[Node, ...], dict[str, int]]:
 def finish(reached: Reached, node: Node, element: Element, random: Random) -> None:
     """Let an element end in one way or another."""
     if node.type == NodeKind.DELAY:
-        reached.see(Began(node.id, element, "waits", reached.now), TimerDue(node.id, element, {}, _lengths(reached, node, random)))
+        lengths = _lengths(reached, node, random)
+        reached.see(Began(node.id, element, "waits", reached.now), TimerDue(node.id, element, {}, lengths))
     elif random.random() < 0.15:
         reached.see(failed(node.id, *element))
     else:

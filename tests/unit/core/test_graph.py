@@ -79,7 +79,9 @@ def test_barriers_are_what_makes_something_plannable() -> None:
 def test_common_nodes_are_not_careful() -> None:
     chain = graph_of(n("a"), n("b", "a"), n("c", "a", "b"), n("m", inputs={"x": Literal([1])}, over={"x": 1}))
     assert (chain.careful, chain.watched, chain.releasing) == (frozenset(), frozenset(), frozenset())
-    zipped = graph_of(n("a"), n("m", "a", over={"a": 1}), n("p", "m", over={"m": 1}), n("q", "m", "p", over={"m": 1, "p": 1}))
+    zipped = graph_of(
+        n("a"), n("m", "a", over={"a": 1}), n("p", "m", over={"m": 1}), n("q", "m", "p", over={"m": 1, "p": 1})
+    )
     assert zipped.careful == {"m"}, "the lengths of m and p cannot disagree"
 
 

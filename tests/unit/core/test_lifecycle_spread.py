@@ -89,9 +89,9 @@ def test_how_a_node_ends_does_not_depend_on_the_order_of_its_inputs(
 
 
 def test_the_branch_not_taken_is_skipped_with_all_that_hangs_on_it() -> None:
-    reached = Reached(
-        n("if", type="choice"), n("a", guard=("if", True)), n("b", guard=("if", False)), n("c", "b")
-    ).see(ok("if", verdict=True))
+    reached = Reached(n("if", type="choice"), n("a", guard=("if", True)), n("b", guard=("if", False)), n("c", "b")).see(
+        ok("if", verdict=True)
+    )
     assert reached.states == {"if": "completed", "b": "skipped", "c": "skipped"}
     assert reached.run("b").reason == "the branch was not taken: if was true"
     assert (reached.run("b").upstream, reached.run("c").upstream) == (False, False)

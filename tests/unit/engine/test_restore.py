@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.unit.core.reach import NOW, Reached, failed, finish, graphs, n, ok
 from wfplatform.core.event import CancelRequested, Claimed, Event, PauseRequested, Retried, SegmentClosed
-from wfplatform.core.execution import Element, Execution, NodeState, Outcome, OutcomeKind, Run, Span
+from wfplatform.core.execution import AT_ODDS, Element, Execution, NodeState, Outcome, OutcomeKind, Run, Span
 from wfplatform.core.graph import Node
 from wfplatform.core.lifecycle import advance
-from wfplatform.core.ports import Claim, StoredRun
 from wfplatform.core.policy import Retry
+from wfplatform.core.ports import Claim, StoredRun
 from wfplatform.engine.restore import restore
 
 
@@ -76,7 +76,10 @@ def check(kept: Kept) -> None:
     claimed = Claimed(kept.sizes)
     here = advance(kept.execution, kept.graph, claimed, kept.now).execution
     there = advance(kept.restored(), kept.graph, claimed, kept.now).execution
-    assert picture(there) == picture(here)
+    if not any(AT_ODDS in runs.sizes.values() for runs in here.nodes.values()):
+        # How long those mapped along are taken to be depends on what was known first; they end with the node that is at odds.
+        assert picture(there) == picture(here)
+    assert there.state == here.state
 
 
 @given(graphs(), st.integers(0, 2**32))
@@ -99,7 +102,7 @@ def test_restored_it_stands_where_it_stood(drawn: tuple[tuple[Node, ...], dict[s
         elif not pending:
             break
         elif random.random() < 0.1:
-            kept.see(random.choice([PauseRequested(), CancelRequested()]))
+            kept.see(PauseRequested() if random.random() < 0.5 else CancelRequested())
         else:
             node, element = random.choice(pending)
             finish(kept, node, element, random)

@@ -25,7 +25,7 @@ def over_literal(id: str) -> Node:
 
 def test_sizes_follow_from_recorded_lengths_and_go_along() -> None:
     graph = graph_of(n("a"), n("m", "a", over={"a": 1}), n("p", "m", over={"m": 2}), n("q", "p", over={"p": 2}))
-    runs = {"a": {(): done(result=2)}, "m": {(0,): done(result=0), (1,): done(result=3)}}
+    runs: dict[str, dict[Element, Run]] = {"a": {(): done(result=2)}, "m": {(0,): done(result=0), (1,): done(result=3)}}
     assert recorded_sizes(graph, "m", runs) == {(): 2}
     assert recorded_sizes(graph, "q", runs) == {(): 2, (0,): 0, (1,): 3}
     assert recorded_sizes(graph, "q", {"a": {(): SKIPPED}}) == {}

@@ -12,12 +12,14 @@ from wfplatform.core.graph import Binding, Constant, DictOf, ListOf, Literal, Ou
 from wfplatform.engine.values import EngineInputs, UnreadableError, plain_output, tree_output
 
 FRAME = {"codec": "parquet", "size": 9, "digest": "d", "location": "artifacts/d"}
-SIZES = {"m": {(): 2}}
+SIZES: Any = {"m": {(): 2}}
 
 
 def seen(binding: Binding, outputs: Any, levels: int = 0, sizes: Any = None) -> EngineInputs:
     m = n("m", inputs={"x": Literal([1, 2])}, over={"x": 1})
-    graph = graph_of(n("a"), m, n("d", type="delay", inputs={"value": binding}, over={"value": levels} if levels else {}))
+    graph = graph_of(
+        n("a"), m, n("d", type="delay", inputs={"value": binding}, over={"value": levels} if levels else {})
+    )
     committed = {key: None if value is None else {"result": value} for key, value in outputs.items()}
     return EngineInputs(graph, {"p": [1, {"k": 2}]}, committed, SIZES if sizes is None else sizes)
 
@@ -77,10 +79,21 @@ def test_a_result_is_gathered_as_it_is_written() -> None:
 
 def test_digests_tell_inputs_apart() -> None:
     def digest(binding: Binding, **values: Any) -> str:
-        outputs = {("a", ()): plain_output(values.get("a", 1)), ("m", (0,)): plain_output(1), ("m", (1,)): plain_output(2)}
+        outputs = {
+            ("a", ()): plain_output(values.get("a", 1)),
+            ("m", (0,)): plain_output(1),
+            ("m", (1,)): plain_output(2),
+        }
         return seen(binding, outputs).digest("d", "value", ())
 
-    kinds = [Literal(1), Constant("x"), OutputRef("a"), OutputRef("a", path=(PathStep(0),)), OutputRef("m"), ParameterRef("p")]
+    kinds: list[Binding] = [
+        Literal(1),
+        Constant("x"),
+        OutputRef("a"),
+        OutputRef("a", path=(PathStep(0),)),
+        OutputRef("m"),
+        ParameterRef("p"),
+    ]
     assert len({digest(kind) for kind in kinds}) == len(kinds)
     assert digest(OutputRef("a")) != digest(OutputRef("a"), a=2)
     assert digest(OutputRef("a")) == digest(OutputRef("a"), a=1)

@@ -63,9 +63,7 @@ def made_weather(*rows: Mapping[str, object]) -> pd.DataFrame:
         "visibility_miles": 10.0,
     }
     start = pd.Timestamp("2013-01-01T10:00Z")
-    hours = [
-        fine | {"hour_at": start + pd.Timedelta(hours=number)} | dict(row) for number, row in enumerate(rows)
-    ]
+    hours = [fine | {"hour_at": start + pd.Timedelta(hours=number)} | dict(row) for number, row in enumerate(rows)]
     frame = pd.DataFrame(hours, columns=[*fine, "hour_at"])
     return frame.astype({"origin": "str", "hour_at": "datetime64[ms, UTC]"})
 
@@ -80,9 +78,7 @@ def made_planes(**built: float) -> pd.DataFrame:
 def joined(*rows: Mapping[str, object]) -> pd.DataFrame:
     """January's flights, joined with one fine hour and one aircraft of 2010."""
     weather = analysis.classified_weather(made_weather({}))
-    return analysis.joined_month(
-        analysis.month_flights(made_flights(*rows), 1), weather, made_planes(N1=2010)
-    )
+    return analysis.joined_month(analysis.month_flights(made_flights(*rows), 1), weather, made_planes(N1=2010))
 
 
 def partials(*months: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -371,9 +367,7 @@ class TestData:
 
     def test_a_missing_package_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(data, "PACKAGE", "nycflights_that_is_not_there")
-        with pytest.raises(
-            NotFoundError, match="nycflights_that_is_not_there, which is not installed"
-        ) as caught:
+        with pytest.raises(NotFoundError, match="nycflights_that_is_not_there, which is not installed") as caught:
             data.read_planes()
         assert "pip install" in caught.value.hint
 
@@ -449,9 +443,7 @@ class TestChart:
     )
     def test_stands_alone(self, rows: list[dict[str, object]]) -> None:
         tally, counts = partials(joined(*rows, {"month": 2}))
-        months, hours, conditions = (
-            tables.delays_by(tally, counts, by) for by in ("month", "hour", "condition")
-        )
+        months, hours, conditions = (tables.delays_by(tally, counts, by) for by in ("month", "hour", "condition"))
         carriers = tables.carrier_delays(tally, counts, data.read_airlines())
         page = delay_chart(months, hours, carriers, conditions, "Delays & more")
         elements = Elements()
@@ -493,9 +485,7 @@ def whole_analysis(
 
 class TestRealData:
     @pytest.mark.parametrize(("carriers", "min_route_flights"), [(None, 365), (["OO", "HA"], 1)])
-    def test_equals_plain_pandas_to_the_last_digit(
-        self, carriers: list[str] | None, min_route_flights: int
-    ) -> None:
+    def test_equals_plain_pandas_to_the_last_digit(self, carriers: list[str] | None, min_route_flights: int) -> None:
         found, between = whole_analysis(carriers, min_route_flights)
         expected = reference_tables(carriers, min_route_flights)
         assert list(found) == list(expected)
@@ -504,9 +494,9 @@ class TestRealData:
             assert sorted(columns) == sorted(table.columns)
             assert_frame_equal(found[name], table[columns], check_exact=True)
         if carriers is None:
-            assert {
-                name: int(found[name]["flights"].sum()) for name in found if name != "routes"
-            } == dict.fromkeys(["carriers", "origins", "months", "hours", "conditions", "aircraft"], 336_776)
+            assert {name: int(found[name]["flights"].sum()) for name in found if name != "routes"} == dict.fromkeys(
+                ["carriers", "origins", "months", "hours", "conditions", "aircraft"], 336_776
+            )
         # A value that is read back from storage must be the value that was computed.
         for frame in [*found.values(), *between]:
             stored = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Where arguments come from: each kind of binding at each depth, what is absent, and that nobody sees what another one changed."""
+"""Where arguments come from: each kind of binding at each depth, what is absent, and that readers do not disturb others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from wfplatform.worker.inputs import Absent, Inputs, Scope
 
 def scope_of(values: Mapping[Any, Any], sizes: Any = None, **parameters: Any) -> Scope:
     """Values by (index of the node, element); digests are made of them."""
-    made = Scope(parameters, {name: repr(value) for name, value in parameters.items()}, sizes or {}, lambda digest: [digest])
+    made = Scope(
+        parameters, {name: repr(value) for name, value in parameters.items()}, sizes or {}, lambda digest: [digest]
+    )
     made.values = dict(values)
     made.digests = {key: f"digest of {value}" for key, value in values.items() if not isinstance(value, Absent)}
     return made
@@ -107,7 +109,7 @@ def test_parts_and_ports_of_outputs() -> None:
         (None, {}, {"a": None}),
     ],
 )
-def test_what_is_absent_makes_absent(value: Any, policy: dict[str, str], found: Any) -> None:
+def test_what_is_absent_makes_absent(value: Any, policy: dict[str, Any], found: Any) -> None:
     assert resolved(n("t", "a", **policy), (A,), scope_of({(0, ()): value})) == found
     if value is Absent.GONE:
         assert resolved(n("t", "a", **policy), (A,), scope_of({})) == found
@@ -115,7 +117,12 @@ def test_what_is_absent_makes_absent(value: Any, policy: dict[str, str], found: 
 
 @pytest.mark.parametrize(
     ("said", "found"),
-    [({}, Absent.GONE), ({(0, ()): True}, {}), ({(0, ()): False}, Absent.SKIPPED), ({(0, ()): Absent.SKIPPED}, Absent.SKIPPED)],
+    [
+        ({}, Absent.GONE),
+        ({(0, ()): True}, {}),
+        ({(0, ()): False}, Absent.SKIPPED),
+        ({(0, ()): Absent.SKIPPED}, Absent.SKIPPED),
+    ],
 )
 def test_the_choice_rules_its_branch(said: Any, found: Any) -> None:
     assert resolved(n("t", guard=("if", True)), (n("if", type="choice"),), scope_of(said)) == found

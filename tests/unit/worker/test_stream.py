@@ -60,7 +60,10 @@ def test_outcomes_of_one_segment_share_a_delivery_and_engines_do_not_share_messa
     add(sent, engine="f")
     sent.stream.flush()
     first, second = (message for _, message in sent.messages)
-    assert [(one.execution, len(one.outcomes), one.closed) for one in first.deliveries] == [(ONE, 2, True), (TWO, 1, False)]
+    assert [(one.execution, len(one.outcomes), one.closed) for one in first.deliveries] == [
+        (ONE, 2, True),
+        (TWO, 1, False),
+    ]
     assert [(one.execution, len(one.outcomes)) for one in second.deliveries] == [(ONE, 1)]
     assert [message.number for _, message in sent.messages] == [1, 2]
     sent.stream.flush()

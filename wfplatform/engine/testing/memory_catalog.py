@@ -149,9 +149,7 @@ class MemoryReader:
         """A version by its id."""
         return self._store.version(version_id)
 
-    def heads(
-        self, tenant_id: UUID, execution_ids: Sequence[UUID]
-    ) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
+    def heads(self, tenant_id: UUID, execution_ids: Sequence[UUID]) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
         """Execution -> its version and parameters."""
         found = [self.execution(tenant_id, one) for one in execution_ids]
         return {row.id: (row.version_id, row.parameters) for row in found}

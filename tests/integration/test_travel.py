@@ -1,0 +1,282 @@
+"""A user's code reaches workers that never saw it, from packages, scripts and notebooks; what is missing there is told first."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration import workload
+from tests.integration.running import PATIENCE_S, in_script, script_environment, until
+from wfplatform import workflow
+from wfplatform.bootstrap import supervisor
+from wfplatform.bootstrap.platform import EmbeddedPlatform
+from wfplatform.bootstrap.processes import tcp_answers
+from wfplatform.settings import Settings
+
+pytestmark = pytest.mark.xdist_group("platform")
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(textwrap.dedent(text), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A script, and a package beside it whose classes move between workers."""
+    write(
+        tmp_path, "measures/__init__.py",
+        """
+        from measures.shape import Point
+        """,
+    )  # fmt: skip
+    write(
+        tmp_path, "measures/shape.py",
+        """
+        class Point:
+            def __init__(self, x):
+                self.x = x
+        """,
+    )  # fmt: skip
+    write(
+        tmp_path, "measures/scale.py",
+        """
+        FACTOR = 2
+        def scaled(x):
+            return x * FACTOR
+        """,
+    )  # fmt: skip
+    write(
+        tmp_path, "measures/work.py",
+        """
+        import time
+        from measures import Point
+        from wfplatform import node
+
+        @node
+        def place(x: int) -> Point:
+            time.sleep(0.02)
+            return Point(x)
+
+        @node
+        def gather(points: list[Point]) -> int:
+            from measures.scale import scaled
+            assert all(type(point) is Point for point in points)
+            return sum(scaled(point.x) for point in points)
+        """,
+    )  # fmt: skip
+    return write(
+        tmp_path, "main.py",
+        """
+        from measures.work import gather, place
+        from wfplatform import node, workflow
+
+        OFFSET = 1
+
+        @node
+        def shift(total: int) -> int:
+            return total + OFFSET
+
+        @workflow
+        def measured():
+            return shift(gather(place.map(list(range(60)))))
+
+        if __name__ == "__main__":
+            execution = measured.run()
+            print(execution.result(60), execution.record.version_id)
+        """,
+    )  # fmt: skip
+
+
+def test_a_project_beside_a_script_travels_and_an_edit_is_a_new_version(
+    platform: EmbeddedPlatform, project: Path
+) -> None:
+    def run() -> list[str]:
+        said = in_script(platform, project)
+        assert said.returncode == 0, said.stderr
+        return said.stdout.split()
+
+    total = 2 * sum(range(60)) + 1
+    first, again = run(), run()
+    assert first == again
+    assert first[0] == str(total)
+    helper = project.parent / "measures" / "scale.py"
+    helper.write_text(helper.read_text(encoding="utf-8").replace("FACTOR = 2", "FACTOR = 3"), encoding="utf-8")
+    edited = run()
+    assert edited[0] == str(3 * sum(range(60)) + 1)
+    assert edited[1] != first[1]
+    helper.write_text(helper.read_text(encoding="utf-8").replace("FACTOR = 3", "FACTOR = 2"), encoding="utf-8")
+    assert run() == first
+
+
+def test_functions_of_notebook_cells_travel(platform: EmbeddedPlatform, tmp_path: Path) -> None:
+    script = write(
+        tmp_path, "notebook.py",
+        """
+        import nbformat
+        from nbclient import NotebookClient
+
+        cells = [
+            "from wfplatform import node, workflow\\nbase = 10",
+            "def helper(x):\\n    return x + base",
+            "@node\\ndef step(x: int) -> int:\\n    return helper(x)",
+            "@workflow\\ndef celled():\\n    return step.map([1, 2, 3])",
+            "print(celled.run().result(60))",
+            "base = 20",
+            "print(celled.run().result(60))",
+        ]
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        NotebookClient(notebook, timeout=80, kernel_name="python3").execute()
+        for cell in notebook.cells:
+            for output in cell.outputs:
+                print(output.get("text", "").strip())
+        """,
+    )  # fmt: skip
+    said = in_script(platform, script)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.split("\n")[:2] == ["[11, 12, 13]", "[21, 22, 23]"]
+
+
+def pretend(folder: Path, version: str) -> Path:
+    """A distribution that is installed for a script and not for the workers."""
+    place = folder / "site-packages"
+    write(place, "wfpretend/__init__.py", f"VERSION = {version!r}\n")
+    write(
+        place,
+        f"wfpretend-{version}.dist-info/METADATA",
+        f"Metadata-Version: 2.1\nName: wfpretend\nVersion: {version}\n",
+    )
+    write(place, f"wfpretend-{version}.dist-info/top_level.txt", "wfpretend\n")
+    write(place, f"wfpretend-{version}.dist-info/RECORD", "wfpretend/__init__.py,,\n")
+    return place
+
+
+def test_a_package_that_workers_lack_is_told_before_anything_starts(platform: EmbeddedPlatform, tmp_path: Path) -> None:
+    script = write(
+        tmp_path, "needs.py",
+        """
+        import wfpretend
+        from wfplatform import node, workflow
+
+        @node
+        def version() -> str:
+            return wfpretend.VERSION
+
+        @workflow
+        def needing():
+            return version()
+
+        needing.run()
+        """,
+    )  # fmt: skip
+    site = pretend(tmp_path, "1.2.3")
+    environment = script_environment(platform)
+    environment["PYTHONPATH"] += os.pathsep + str(site)
+    said = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False, timeout=90
+    )
+    assert said.returncode != 0
+    last = said.stderr.strip().split("\n")
+    assert any("wfpretend 1.2.3 is needed, and is not installed on tcp://127.0.0.1:" in line for line in last), last
+    listed = platform.reader.executions(platform.run(one, {}).record.tenant_id, limit=50)
+    assert "needing" not in {record.workflow_name for record in listed.items}
+
+
+@workflow
+def one() -> Any:
+    return workload.small()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def elsewhere(open_folder: Path) -> Iterator[EmbeddedPlatform]:
+    """A platform on a Dask cluster that somebody else started, with one worker of two threads and without nanny."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    site = pretend(open_folder / "worker", "1.0.0")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(site)])}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    settings = Settings.load(
+        home=open_folder / "elsewhere", scheduler_address=address, lease_s=2, stop_grace_s=0.5, idle_stop_s=600
+    )
+    with ExitStack() as stack:
+        for command in (
+            ["scheduler", "--host", address, "--no-dashboard"],
+            ["worker", address, "--nthreads", "2", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1",
+             "--local-directory", str(open_folder)],
+        ):  # fmt: skip
+            process = subprocess.Popen([sys.executable, "-m", "dask", *command], **quiet)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            if command[0] == "scheduler":
+                until(lambda: tcp_answers(address.removeprefix("tcp://")), "the scheduler")
+        try:
+            supervisor.ensure_running(settings, fsync=False)
+            with closing(EmbeddedPlatform(settings)) as made:
+                yield made
+        finally:
+            supervisor.stop(settings)
+            shutil.rmtree(settings.home, ignore_errors=True)
+
+
+def test_a_cluster_that_exists_is_used(elsewhere: EmbeddedPlatform, tmp_path: Path) -> None:
+    mark = str(tmp_path / "mark")
+
+    @workflow
+    def both(mark: str) -> Any:
+        return workload.spell.map(list(range(4)), mark=mark), workload.ask.map(list(range(8)), mark=mark)
+
+    assert {row.name for row in supervisor.status(elsewhere.settings)} == {"supervisor", "postgres", "engine-0"}
+    spells, asked = elsewhere.run(both, {"mark": mark}).result(PATIENCE_S)
+    assert len({pid for pid, _, _ in [*spells, *asked]}) == 1
+    ordered = sorted((began_s, ended_s) for _, began_s, ended_s in spells)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ordered)), "one at a time"
+    assert any(b < e2 and b2 < e for _, b, e in asked for _, b2, e2 in asked if b != b2), "beside each other"
+
+
+def test_another_version_on_the_workers_is_a_warning(elsewhere: EmbeddedPlatform, tmp_path: Path) -> None:
+    script = write(
+        tmp_path, "differs.py",
+        """
+        import wfpretend
+        from wfplatform import node, workflow
+
+        @node
+        def version() -> str:
+            return wfpretend.VERSION
+
+        @workflow
+        def differing():
+            return version()
+
+        print(differing.run().result(60))
+        """,
+    )  # fmt: skip
+    site = pretend(tmp_path, "1.2.3")
+    environment = script_environment(elsewhere)
+    environment["PYTHONPATH"] += os.pathsep + str(site)
+    environment["WFP_SCHEDULER_ADDRESS"] = elsewhere.address.scheduler_address
+    said = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False, timeout=90
+    )
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.strip() == "1.0.0"
+    assert "RequirementWarning" in said.stderr
+    assert "wfpretend 1.2.3 is needed, and 1.0.0 is installed on tcp://127.0.0.1:" in said.stderr

@@ -1,0 +1,66 @@
+"""What users and clocks ask of a whole execution: to stop, and to go on after a failure. Used by `lifecycle` alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from wfplatform.core.draft import Draft
+from wfplatform.core.event import CancelSegments, Recorded
+from wfplatform.core.execution import WHOLE, ExecutionState, NodeState, Run
+from wfplatform.core.graph import NodeKind
+from wfplatform.core.propagation import decide
+
+__all__ = ["expire", "retry", "stop_all"]
+
+
+def expire(draft: Draft, timeout_s: float) -> None:
+    """The execution fails, because it had work on the cluster for longer than it may."""
+    error = {
+        "type": "ExecutionTimeout",
+        "code": "execution_timeout",
+        "message": f"The execution had work on the cluster for more than its timeout of {timeout_s:g} s.",
+    }
+    draft.changes["error"] = draft.base.error or error
+    stop_all(draft, "the execution's timeout was over")
+    draft.finish(ExecutionState.FAILED)
+
+
+def stop_all(draft: Draft, reason: str) -> None:
+    """What is under way is cancelled at once; what runs is told so."""
+    for name, before in draft.base.nodes.items():
+        for element, run in before.runs.items():
+            if not run.state.final:
+                draft.put(name, element, replace(run, state=NodeState.CANCELLED, reason=reason, due_at=None))
+    draft.effects.append(CancelSegments())
+
+
+def retry(draft: Draft) -> None:
+    """Failed and cancelled elements are pending again, and so is all that was skipped because of them."""
+    draft.changes |= {
+        "state": ExecutionState.RUNNING,
+        "error": None,
+        "finished_at": None,
+        "cancel_requested_at": None,
+    }
+    reopened: list[str] = []
+    for node in draft.graph.nodes:
+        before = draft.base.nodes[node.id]
+        for element, run in before.runs.items():
+            branch_not_taken = run.state is NodeState.SKIPPED and not run.upstream
+            if not run.state.final or run.state is NodeState.COMPLETED or branch_not_taken:
+                continue
+            turns = run.sizes if node.type == NodeKind.LOOP else None  # those that are done stay done
+            again = Run(NodeState.PENDING, run.attempt, sizes=turns)
+            runs = draft.runs(node.id)
+            if len(element) < before.rank:
+                del runs[element]
+            else:
+                runs[element] = again
+            draft.recorded.append(Recorded(node.id, element, again, None, fresh=False))
+            if node.id not in reopened[-1:]:
+                reopened.append(node.id)
+    for name in reopened:
+        draft.recount(name)
+    for name in reopened:
+        decide(draft, name, WHOLE)
+    draft.needs_plan = True

@@ -1,0 +1,375 @@
+"""What a segment does for one execution, element by element.
+
+Each element passes four phases: prepare (its inputs), execute (user code), post-process (its outputs are encoded and
+hashed) and finalise (its outcome enters the stream, once its artifact is safe).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import resource
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from time import monotonic, thread_time, time
+from typing import TYPE_CHECKING, Any, Final
+
+from wfplatform.authoring.call import split_outputs
+from wfplatform.authoring.context import NodeContext, enter_node, leave_node
+from wfplatform.compiler.payload import Part, SegmentOrder
+from wfplatform.core.execution import Element, Span
+from wfplatform.core.graph import Graph, Node, NodeKind, OutputRef
+from wfplatform.errors import StorageError, WfError
+from wfplatform.worker.attempt import Attempt
+from wfplatform.worker.capture import CURRENT_LOG
+from wfplatform.worker.failure import describe_error
+from wfplatform.worker.inputs import Absent, Inputs, Scope
+from wfplatform.worker.loaded import LoadedVersion
+from wfplatform.worker.loop_run import run_loop
+from wfplatform.worker.measure import lengths
+from wfplatform.worker.values import SegmentValues
+
+if TYPE_CHECKING:
+    from wfplatform.worker.runner import NodeRunner
+
+__all__ = ["PartRun"]
+
+_MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
+
+
+class PartRun:
+    """What a segment does for one execution."""
+
+    def __init__(
+        self,
+        runner: NodeRunner,
+        order: SegmentOrder,
+        part: Part,
+        version: LoadedVersion,
+        needed: Sequence[SegmentValues],
+        started_s: float,
+    ) -> None:
+        self.runner = runner
+        self.order = order
+        self.part = part
+        self.version = version
+        self.graph: Graph = self.version.graph
+        self.scope = Scope(
+            self.version.parameters(part.parameters),
+            self.version.tokens(part.parameters),
+            part.sizes,
+            self.version.constant,
+        )
+        self.until_s = started_s + order.budget_s if order.budget_s else None
+        self.outcomes: list[list[Any]] = []
+        self.writing: list[Future[None]] = []
+        self.ran = 0
+        for values in needed:
+            values.fill(part.execution, self.scope)
+        for known in part.known:
+            key = (known.node, known.element)
+            if known.outputs is None:
+                self.scope.values[key] = Absent.SKIPPED
+            else:
+                self._load_known(key, known.outputs)
+
+    def run(self, exported: SegmentValues) -> None:
+        """Run all there is time for; what others read goes into `exported`."""
+        part = self.part
+        try:
+            with self.version.active():
+                for index, span, attempt in part.members:
+                    if not self.run_span(index, span, attempt):
+                        break
+        finally:
+            self.finalise()
+        exported.take(part, self.scope, self.version.active)
+
+    def run_span(self, index: int, span: Span, attempt: int) -> bool:
+        """Run the elements of one member; False when the segment's time is over."""
+        node = self.graph.nodes[index]
+        inputs = self.version.inputs(index)
+        scope = self.scope
+        values = scope.values
+        run = partial(run_loop, self) if node.type == NodeKind.LOOP else self.run_element
+        for element in span.elements():
+            if self.until_s is not None and self.ran and monotonic() > self.until_s:
+                return False
+            if self.runner._watch.is_cancelled(self.part.execution, self.part.epoch):
+                return False
+            arguments: dict[str, Any] | Absent
+            try:
+                arguments = inputs.resolve(scope, element)
+            except Exception as error:  # noqa: BLE001 - user data: an attribute or item that is not there, a class that raises
+                self.fail_early(node, index, element, attempt, error)
+                continue
+            if isinstance(arguments, Absent):
+                values[index, element] = arguments
+                if arguments is Absent.SKIPPED and element:
+                    # All of a branch that is not taken, not just its elements: who reads it as a whole gets None.
+                    values[index, inputs.skipped_at(scope, element)] = arguments
+                continue
+            if node.type == NodeKind.MERGE:
+                arguments = {"values": list(arguments.values()), "present": self._present(index, element)}
+            run(node, index, element, attempt, arguments, inputs)
+            self.ran += 1
+        return True
+
+    def _present(self, index: int, element: Element) -> list[bool]:
+        """Of the inputs of a merge node, which were not skipped."""
+        present = []
+        node = self.graph.nodes[index]
+        for binding in node.inputs.values():
+            if isinstance(binding, OutputRef):
+                source = self.version.index(binding.node)
+                rank = self.graph.nodes[source].rank
+                present.append(self.scope.values.get((source, element[:rank])) is not Absent.SKIPPED)
+            else:
+                present.append(True)
+        return present
+
+    # -- one element
+
+    def run_element(
+        self, node: Node, index: int, element: Element, number: int, arguments: dict[str, Any], inputs: Inputs
+    ) -> None:
+        """One element, through all its phases."""
+        scope = self.scope
+        attempt = self.attempt(index, element, number)
+        input_digest = inputs.digest(scope, element)
+        function = self._function(node)
+        result, error, cpu_s = self.execute(node, attempt, function, arguments)
+        if error is None:
+            try:
+                outputs, digests, stored = self.post_process(node, result)
+                value = result if len(node.outputs) == 1 else split_outputs(node.id, node.outputs, result)
+                sizes = self.sizes(node, value, len(node.outputs) > 1)
+            except Exception as raised:  # noqa: BLE001 - the result cannot be stored: the user's to mend, like an error of the node
+                error = raised
+            else:
+                scope.values[index, element] = value
+                scope.digests[index, element] = digests
+                verdict = bool(result) if node.type == NodeKind.CHOICE else None
+                self.add(attempt, "c", cpu_s, input_digest, outputs, None, sizes, verdict, stored)
+                return
+        scope.values[index, element] = Absent.GONE
+        self.add(attempt, "f", cpu_s, input_digest, None, describe_error(error, attempt.reason), None, None, ())
+
+    def execute(
+        self, node: Node, attempt: Attempt, function: Callable[[Mapping[str, Any]], Any], arguments: dict[str, Any]
+    ) -> tuple[Any, BaseException | None, float]:
+        """Run user code with its context; returns result, error and CPU seconds."""
+        runner = self.runner
+        context = NodeContext(
+            attempt.execution,
+            node.id,
+            attempt.element,
+            attempt.attempt,
+            attempt.report,
+            attempt.is_cancelled,
+            self._make_scratch,
+        )
+        if self.order.announce:
+            attempt.announced = True
+            attempt.started_at = time()
+            self.runner._stream.add(
+                attempt.engine, attempt.execution, attempt.epoch, attempt.segment, [attempt.started()]
+            )
+            self.runner._stream.flush_through()
+        log_token = CURRENT_LOG.set(attempt.log)
+        node_token = enter_node(context)
+        cpu_s = thread_time()
+        result: Any = None
+        error: BaseException | None = None
+        attempt.started_at = time()
+        try:
+            runner._watch.begin(attempt, node.policy.timeout_s)
+            try:
+                runner._stream.watch()
+                result = function(arguments)
+                if inspect.isawaitable(result):
+                    result = runner._loop.run(result)
+            finally:
+                runner._watch.end(attempt)
+        except BaseException as raised:  # noqa: BLE001 - user code may raise anything, SystemExit included
+            error = raised
+        cpu_s = thread_time() - cpu_s
+        leave_node(node_token)
+        CURRENT_LOG.reset(log_token)
+        context.close()
+        return result, error, cpu_s
+
+    def post_process(self, node: Node, result: Any) -> tuple[dict[str, Any], Any, tuple[Any, ...]]:
+        """Encode and hash the outputs; returns them, their digests for later inputs, and what is still to be made safe."""
+        store = self.runner._artifacts.store
+        if len(node.outputs) == 1:
+            stored = store(result)
+            output = stored.output
+            return {node.outputs[0]: output}, output["digest"], (stored,) if "location" in output else ()
+        by_port = {port: store(value) for port, value in split_outputs(node.id, node.outputs, result).items()}
+        outputs = {port: stored.output for port, stored in by_port.items()}
+        return (
+            outputs,
+            _joint_digest(outputs),
+            tuple(stored for stored in by_port.values() if "location" in stored.output),
+        )
+
+    def fail_early(self, node: Node, index: int, element: Element, number: int, error: Exception) -> None:
+        """The inputs could not be made."""
+        attempt = self.attempt(index, element, number)
+        attempt.started_at = time()
+        self.scope.values[index, element] = Absent.GONE
+        described = describe_error(error, "")
+        described["message"] = f"The inputs of {node.id} could not be prepared: {described['message']}"
+        self.add(attempt, "f", 0.0, None, None, described, None, None, ())
+
+    # -- finalise
+
+    def add(
+        self,
+        attempt: Attempt,
+        letter: str,
+        cpu_s: float,
+        input_digest: str | None,
+        outputs: Mapping[str, Any] | None,
+        error: Mapping[str, Any] | None,
+        sizes: Mapping[str, int] | None,
+        verdict: bool | None,
+        stored: Sequence[Any],
+    ) -> None:
+        """Hand an outcome to the stream, at once or when what is stored of it is safe."""
+        log = attempt.log
+        if log.partial or log.dropped:
+            log.finish()
+        outcome = [
+            attempt.index,
+            attempt.element,
+            attempt.attempt,
+            letter,
+            attempt.started_at,
+            time(),
+            cpu_s,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT,
+            input_digest,
+            outputs,
+            error,
+            sizes,
+            verdict,
+            log.lines[log.sent :],
+            attempt.progress,
+        ]
+        if stored:
+            self.writing.append(self.runner._writer.submit(self._make_safe, outcome, stored))
+        else:
+            # Not gathered here: the next node may take long, and nobody is to wait for it to hear of this one.
+            part = self.part
+            self.runner._stream.add(self.order.engine, part.execution, part.epoch, part.segment, [outcome])
+
+    def _make_safe(self, outcome: list[Any], stored: Sequence[Any]) -> None:
+        """In a thread of its own: the outcome leaves when the artifact is on disk."""
+        try:
+            for one in stored:
+                one.make_durable()
+        except Exception as error:  # noqa: BLE001 - the storage: told as the node's failure, with the reason
+            outcome[3] = "f"
+            outcome[9] = None
+            outcome[10] = describe_error(error, "")
+        part = self.part
+        self.runner._stream.add(self.order.engine, part.execution, part.epoch, part.segment, [outcome])
+
+    def _send(self, *, closed: bool = False) -> None:
+        outcomes, self.outcomes = self.outcomes, []
+        part = self.part
+        self.runner._stream.add(
+            self.order.engine, part.execution, part.epoch, part.segment, outcomes, closed=closed, now=closed
+        )
+
+    def finalise(self) -> None:
+        """Say what is left to say; the segment is closed when its last artifact is safe."""
+        if not self.writing:
+            self._send(closed=True)
+            return
+        self._send()
+        left = len(self.writing)
+        lock = threading.Lock()
+
+        def landed(_: Future[None]) -> None:
+            nonlocal left
+            with lock:
+                left -= 1
+                last = left == 0
+            if last:
+                self._send(closed=True)
+
+        for future in self.writing:
+            future.add_done_callback(landed)
+
+    # -- pieces
+
+    def attempt(self, index: int, element: Element, number: int) -> Attempt:
+        """A new attempt."""
+        part = self.part
+        return Attempt(self.order.engine, part.execution, part.epoch, part.segment, index, element, number)
+
+    def sizes(self, node: Node, value: Any, several: bool) -> dict[str, int] | None:
+        """Lengths of what later nodes are mapped over."""
+        refs = self.version.sized.get(node.id)
+        return lengths(node.id, refs, self.graph.size_levels[node.id], value, several) if refs else None
+
+    def _load_known(self, key: tuple[int, Element], outputs: Mapping[str, Any]) -> None:
+        node = self.graph.nodes[key[0]]
+        try:
+            values = {port: self.runner.open(outputs[port]) for port in node.outputs}
+        except StorageError as error:
+            # Whoever needs it cannot run now; the engine has it computed again.
+            self.scope.values[key] = Absent.GONE
+            described = describe_error(error, "")
+            self.outcomes.append([*key, 0, "u", None, None, None, None, None, None, described, None, None, [], None])
+            return
+        single = len(node.outputs) == 1
+        self.scope.values[key] = values[node.outputs[0]] if single else values
+        self.scope.digests[key] = outputs[node.outputs[0]]["digest"] if single else _joint_digest(outputs)
+
+    def _function(self, node: Node) -> Callable[[Mapping[str, Any]], Any]:
+        match node.type:
+            case NodeKind.PYTHON:
+                return self.version.caller(str(node.config["function"]))
+            case NodeKind.CHOICE:
+                return lambda arguments: bool(arguments["condition"])
+            case NodeKind.MERGE:
+                return _first_present
+            case _:
+                return _refuse(node)
+
+    def _make_scratch(self) -> Path:
+        self.runner._scratch.mkdir(parents=True, exist_ok=True)
+        return Path(mkdtemp(prefix="node-", dir=self.runner._scratch))
+
+
+def _joint_digest(outputs: Mapping[str, Any]) -> str:
+    digests = {port: output["digest"] for port, output in outputs.items()}
+    return sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse(node: Node) -> Callable[[Mapping[str, Any]], Any]:
+    def refuse(_: Mapping[str, Any]) -> None:
+        raise WfError(
+            "unknown_node_type",
+            f"Node {node.id} is of type {node.type!r}, which this worker does not know.",
+            "Install the package that brings this node type on the workers.",
+        )
+
+    return refuse
+
+
+def _first_present(arguments: Mapping[str, Any]) -> Any:
+    for value, present in zip(arguments["values"], arguments["present"], strict=True):
+        if present:
+            return value
+    return None
