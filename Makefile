@@ -13,10 +13,10 @@ demo: setup ## run the demonstration: a workflow over the flights of New York, w
 	@.venv/bin/wfp demo
 
 test: setup-test ## run all tests but those marked full
-	@$(PYTEST) -n auto --dist loadgroup -m "not full"
+	@$(PYTEST) -n auto --dist loadfile -m "not full"
 
 test-full: setup-test ## run every test, the minutes-long ones too
-	@$(PYTEST) -n auto --dist loadgroup
+	@$(PYTEST) -n auto --dist loadfile
 
 check: setup-test ## format, lint, types, layers and house rules
 	@rc=0; run() { printf '%s\n' "--- $$*"; "$$@" || rc=1; }; \

@@ -152,7 +152,7 @@ def test_a_claim_tells_all_of_the_execution(subject: Any) -> None:
     new = asked(subject, priority=3, timeout_s=12.5, created_by="ada", tags=("a", "b"), parent=parent, depth=2)[0]
     claim = subject.store.claim(engine_id, limit=1)[0]
     assert (claim.id, claim.tenant_id, claim.version_id) == (new.id, DEFAULT_TENANT, new.version_id)
-    assert (claim.epoch, claim.state) == (1, ExecutionState.PENDING)
+    assert (claim.epoch, claim.state) == (1, ExecutionState.RUNNING)
     assert (claim.workflow_name, claim.parameters) == ("delays", {"year": 2013})
     assert (claim.priority, claim.timeout_s, claim.worked_s, claim.depth) == (3, 12.5, 0.0, 2)
     assert claim.parent == parent
@@ -228,7 +228,7 @@ def test_who_was_fenced_off_writes_nothing(subject: Any) -> None:
     with pytest.raises(ConflictError):
         subject.store.claim(late, limit=1)
     again = subject.store.claim(other, limit=9)
-    assert [(c.id, c.epoch, c.state, list(c.runs)) for c in again] == [(claim.id, 2, ExecutionState.PENDING, [])]
+    assert [(c.id, c.epoch, c.state, list(c.runs)) for c in again] == [(claim.id, 2, ExecutionState.RUNNING, [])]
 
 
 def test_many_rows_of_who_was_fenced_off_are_refused_too(subject: Any) -> None:
@@ -270,7 +270,7 @@ def test_an_execution_that_another_owns_is_left_alone(subject: Any, count: int) 
     assert nodes(subject, first) == {}
     assert len(nodes(subject, mine)) == count
     row = subject.reader.execution(DEFAULT_TENANT, first.id)
-    assert (row.state, row.engine_id, row.epoch) == (ExecutionState.PENDING, other, second.epoch)
+    assert (row.state, row.engine_id, row.epoch) == (ExecutionState.RUNNING, other, second.epoch)
 
 
 def test_an_older_epoch_of_the_same_engine_is_stale(subject: Any) -> None:
@@ -281,7 +281,7 @@ def test_an_older_epoch_of_the_same_engine_is_stale(subject: Any) -> None:
     assert (first.epoch, second.epoch) == (1, 2)
     commit(subject, engine_id, first, completed("a"), executions=[change(first, ExecutionState.FAILED)])
     assert nodes(subject, first) == {}
-    assert subject.reader.execution(DEFAULT_TENANT, first.id).state is ExecutionState.PENDING
+    assert subject.reader.execution(DEFAULT_TENANT, first.id).state is ExecutionState.RUNNING
 
 
 @pytest.mark.parametrize("count", [1, 500])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def mark(tmp_path: Path) -> str:
     [
         ("exit", "exit code 3"),
         ("segfault", "crashed in native code"),
-        ("memory", "more memory than it may"),
+        pytest.param("memory", "more memory than it may", marks=pytest.mark.full),
         ("kill", "was killed"),
     ],
 )
@@ -112,11 +113,12 @@ def test_executions_survive_the_loss_of_the_scheduler(platform: EmbeddedPlatform
     assert execution.result(PATIENCE_S) == again.result(PATIENCE_S) == sum(range(40))
     assert {one.lost for one in [*execution.nodes(), *again.nodes()]} == {0}
     assert {str(one.state) for one in execution.nodes()} == {"completed"}
-    # Those that ran at the moment of the loss at most.
-    assert len(lines(mark)) <= 40 + 40 // 2
+    # Those whose outcomes were on their way at the moment of the loss, once more at most.
+    assert max(Counter(lines(mark)).values()) <= 2
     assert pid_of(platform.settings, "engine-0") == engine
 
 
+@pytest.mark.full
 def test_a_frozen_worker_with_a_timed_node_is_replaced(platform: EmbeddedPlatform, mark: str) -> None:
     @workflow
     def freezing(mark: str) -> Any:

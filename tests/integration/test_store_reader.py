@@ -100,13 +100,13 @@ def test_executions_are_told_apart(house: House) -> None:
     assert ids(tag="night") == tagged[::-1]
     assert ids(tag="day") == []
     assert ids(parent_id=parent) == [child]
-    assert ids(states=[ExecutionState.RUNNING]) == []
-    assert len(ids(states=[ExecutionState.PENDING, ExecutionState.FAILED])) == 4
+    assert ids(states=[ExecutionState.RUNNING]) == [parent]
+    assert len(ids(states=[ExecutionState.PENDING, ExecutionState.FAILED])) == 3
     now = datetime.now(UTC)
     counts = house.reader.counts(DEFAULT_TENANT, since_at=now - timedelta(minutes=5))
-    assert counts == {ExecutionState.PENDING: 4}
+    assert counts == {ExecutionState.PENDING: 3, ExecutionState.RUNNING: 1}
     assert house.reader.counts(DEFAULT_TENANT, since_at=now + timedelta(minutes=5)) == {}
-    assert house.reader.states(DEFAULT_TENANT, [parent, IDS.new()]) == {parent: ExecutionState.PENDING}
+    assert house.reader.states(DEFAULT_TENANT, [parent, IDS.new()]) == {parent: ExecutionState.RUNNING}
 
 
 def test_an_execution_is_found_by_the_beginning_of_its_id(house: House) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wfplatform.compiler.segment import BLOCKED, KNOWN, Chunk, Flights
-from wfplatform.core.execution import Element, Execution, Span
+from wfplatform.core.execution import Element, Execution, NodeState, Run, Span
 from wfplatform.core.graph import Graph, NodeKind
 
 __all__ = ["Supply"]
@@ -48,10 +48,11 @@ class Supply:
         if rank == 0:
             run = runs.runs.get(())
             if run is not None and run.state.final:
-                return [Chunk(-1, 0, KNOWN)]
+                return [Chunk(-1, 0, _standing(run))]
             return [Chunk(-1, 0, aloft[0].segment if aloft else BLOCKED)]
-        if runs.run(prefix) is not None:
-            return [Chunk(0, 1 << 62, KNOWN)]  # ended as a whole
+        whole = runs.run(prefix)
+        if whole is not None:  # ended as a whole
+            return [Chunk(0, 1 << 62, _standing(whole))]
         size = runs.sizes.get(prefix)
         if size is None or size < 0 or (size == 0 and not self._is_settled(node, prefix)):
             return [Chunk(0, 1 << 62, BLOCKED)]
@@ -64,7 +65,7 @@ class Supply:
         for index in range(size):
             run = runs.runs.get((*prefix, index))
             if run is not None and run.state.final:
-                where[index] = KNOWN
+                where[index] = _standing(run)
         return _compress(where)
 
     def below(self, node: str, prefix: Element) -> list[Chunk]:
@@ -80,8 +81,9 @@ class Supply:
             ]
         if len(prefix) == runs.rank - 1:
             return self.chunks(node, prefix)
-        if runs.run(prefix) is not None:
-            return [Chunk(0, 1 << 62, KNOWN)]
+        whole = runs.run(prefix)
+        if whole is not None:
+            return [Chunk(0, 1 << 62, _standing(whole))]
         size = runs.sizes.get(prefix)
         if size is None or size < 0 or (size == 0 and not self._is_settled(node, prefix)):
             return [Chunk(0, 1 << 62, BLOCKED)]
@@ -98,6 +100,11 @@ class Supply:
             elif any(chunk.segment != KNOWN for chunk in self.below(link.source, prefix[: link.shared])):
                 return False
         return True
+
+
+def _standing(run: Run) -> str:
+    """What failed is given to nobody: who depends on it never runs, though it may be some time before that is said."""
+    return KNOWN if run.state is NodeState.COMPLETED or run.state is NodeState.SKIPPED else BLOCKED
 
 
 def _fill(aloft: list[Chunk], size: int) -> list[Chunk]:

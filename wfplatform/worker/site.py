@@ -132,7 +132,7 @@ class Site:
         if key.startswith(KEY_PREFIX) and not key.startswith(IO_KEY_PREFIX):
             # Not told the scheduler: to restrict a task there costs it half as much again as to schedule it.
             task = self._worker.state.tasks[key]
-            task.resource_restrictions = {**task.resource_restrictions, CPU_PLACE: 1}
+            task.resource_restrictions = {**(task.resource_restrictions or {}), CPU_PLACE: 1}
 
     def run(self, packed: bytes, needed: Sequence[SegmentValues]) -> SegmentValues:
         """Run a segment in the calling thread."""

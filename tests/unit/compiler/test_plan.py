@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.core.reach import Reached, finish, graphs, n, ok
+from tests.unit.core.reach import Reached, failed, finish, graphs, n, ok
 from wfplatform.compiler.plan import plan
 from wfplatform.compiler.segment import Flights, Limits, Planned
 from wfplatform.core.event import Began, SegmentLost, TimerDue
@@ -152,6 +152,14 @@ def test_what_depends_on_a_wait_or_a_loop_is_planned_when_it_is_over() -> None:
     assert spans(planned(reached)) == [[("b", (), -1, 0), ("c", (), -1, 0)]]
 
 
+def test_what_depends_on_a_failure_is_not_planned_even_while_its_choice_is_open() -> None:
+    reached = Reached(
+        n("f"), n("if", type="choice"), n("a", "f", guard=("if", True), on_failure="fail", on_skip="none")
+    )
+    assert spans(planned(reached.see(failed("f")))) == [[("if", (), -1, 0)]]
+    assert reached.states == {"f": "failed"}
+
+
 def test_an_unknown_length_blocks_and_an_empty_map_does_not() -> None:
     nodes = (n("a"), n("m", "a", over={"a": 1}), n("r", "m"))
     assert spans(planned(Reached(*nodes))) == [[("a", (), -1, 0)]]
@@ -239,7 +247,7 @@ def _has_ended(reached: Reached, name: str, prefix: Element) -> bool:
     runs = reached.execution.nodes[name]
     run = runs.run(prefix)
     if len(prefix) == runs.rank or (run is not None and run.state.final):
-        return run is not None and run.state.final
+        return run is not None and run.state in {NodeState.COMPLETED, NodeState.SKIPPED}
     size = runs.sizes.get(prefix)
     if size == 0:
         return all(_has_ended(reached, link.source, prefix[: link.shared]) for link in reached.graph.links[name])
