@@ -10,16 +10,14 @@ import argparse
 import asyncio
 import logging
 import math
-import os
 import signal
-import stat
 import sys
-import threading
-from collections.abc import Callable
 from typing import Any, Final
 
 import dask.config
 from distributed import Scheduler
+
+from wfplatform.worker.parent import on_parent_end
 
 __all__ = ["SCHEDULER_CONFIG", "main"]
 
@@ -53,7 +51,7 @@ async def serve(port: int) -> None:
     loop = asyncio.get_running_loop()
     for order in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(order, stop.set)
-    _watch_standard_input(lambda: loop.call_soon_threadsafe(stop.set))
+    on_parent_end(lambda: loop.call_soon_threadsafe(stop.set))
     async with Scheduler(
         host=f"tcp://{LOOPBACK}", port=port, dashboard=False, dashboard_address=f"{LOOPBACK}:0"
     ) as scheduler:
@@ -61,20 +59,6 @@ async def serve(port: int) -> None:
         told = asyncio.create_task(stop.wait())
         await asyncio.wait({ended, told}, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
-
-
-def _watch_standard_input(on_end: Callable[[], object]) -> None:
-    """Calls `on_end` in a thread when standard input closes."""
-    if not stat.S_ISFIFO(os.fstat(0).st_mode):
-        # Started by hand or in a container: nobody holds the other end.
-        return
-
-    def watch() -> None:
-        while os.read(0, 1024):
-            continue
-        on_end()
-
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def main(argv: list[str] | None = None) -> int:

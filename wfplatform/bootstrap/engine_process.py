@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import threading
 from uuid import UUID
 
 from wfplatform.artifacts import Artifacts
@@ -26,6 +25,7 @@ from wfplatform.settings import Settings
 from wfplatform.store import migration
 from wfplatform.store.engine_store import PostgresEngineStore
 from wfplatform.store.notify import Listener, PostgresNotifier
+from wfplatform.worker.parent import on_parent_end
 from wfplatform.worker.site import SitePlugin
 from wfplatform.worker.stream import topic_of
 from wfplatform.worker.task import run_segment
@@ -116,7 +116,7 @@ def run_engine(settings: Settings) -> int:
     )
     for order in (signal.SIGTERM, signal.SIGINT):
         signal.signal(order, lambda *_: loop.stop())
-    _watch_standard_input(loop)
+    on_parent_end(loop.stop)
     check_storage(artifacts, executor)
     cluster.start()
     lease.start()
@@ -161,18 +161,6 @@ def _end(
     executor.close()
     store.close()
     return code
-
-
-def _watch_standard_input(loop: EngineLoop) -> None:
-    """The supervisor holds the other end: when it dies, this process ends cleanly."""
-
-    def watch() -> None:
-        # Not through sys.stdin: its buffer's lock, held by a waiting thread, stops the interpreter from ending.
-        while os.read(0, 1024):
-            continue
-        loop.stop()
-
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import signal
-import stat
-import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import dask.config
@@ -22,6 +18,7 @@ import distributed.utils
 from distributed import Nanny
 
 from wfplatform.executors.exits import EXITS_TOPIC
+from wfplatform.worker.parent import on_parent_end
 
 if TYPE_CHECKING:
     from wfplatform.worker.host import HostOptions
@@ -71,7 +68,7 @@ async def _keep_all(options: HostOptions) -> None:
     loop = asyncio.get_running_loop()
     for order in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(order, stop.set)
-    _watch_standard_input(lambda: loop.call_soon_threadsafe(stop.set))
+    on_parent_end(lambda: loop.call_soon_threadsafe(stop.set))
     slots = [asyncio.create_task(_keep_one(options, slot)) for slot in range(options.workers)]
     told = asyncio.create_task(stop.wait())
     await asyncio.wait({told, *slots}, return_when=asyncio.FIRST_COMPLETED)
@@ -135,16 +132,3 @@ async def _scheduler_listens(address: str) -> None:
             continue
         writer.close()
         return
-
-
-def _watch_standard_input(on_end: Callable[[], object]) -> None:
-    if not stat.S_ISFIFO(os.fstat(0).st_mode):
-        # Started by hand or in a container: nobody holds the other end.
-        return
-
-    def watch() -> None:
-        while os.read(0, 1024):
-            continue
-        on_end()
-
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
