@@ -76,7 +76,7 @@ class Stage:
 
         def turn() -> Came:
             handles = run()
-            return Came([handle.result(600) for handle in handles], tuple(handle.id for handle in handles))
+            return Came(self.platform.results(handles, 600), tuple(handle.id for handle in handles))
 
         def check(came: Came) -> str:
             if not right(came.result):

@@ -49,7 +49,7 @@ def engine(subject: Any, lease_s: float = LONG_S) -> UUID:
 
 def claimed(subject: Any, engine_id: UUID, **more: Any) -> Claim:
     new = asked(subject, **more)[0]
-    claims = subject.store.claim(engine_id, limit=10)
+    claims = subject.store.look(engine_id, claims=10).claims
     assert [claim.id for claim in claims] == [new.id]
     found: Claim = claims[0]
     return found
@@ -150,7 +150,7 @@ def test_a_claim_tells_all_of_the_execution(subject: Any) -> None:
     engine_id = engine(subject)
     parent = (IDS.new(), "child", (1, 2))
     new = asked(subject, priority=3, timeout_s=12.5, created_by="ada", tags=("a", "b"), parent=parent, depth=2)[0]
-    claim = subject.store.claim(engine_id, limit=1)[0]
+    claim = subject.store.look(engine_id, claims=1).claims[0]
     assert (claim.id, claim.tenant_id, claim.version_id) == (new.id, DEFAULT_TENANT, new.version_id)
     assert (claim.epoch, claim.state) == (1, ExecutionState.RUNNING)
     assert (claim.workflow_name, claim.parameters) == ("delays", {"year": 2013})
@@ -165,9 +165,9 @@ def test_a_claim_tells_all_of_the_execution(subject: Any) -> None:
 def test_claims_come_by_priority_then_age(subject: Any) -> None:
     engine_id = engine(subject)
     low, high, higher = (asked(subject, 2, priority=p) for p in (0, 5, 9))
-    assert [c.id for c in subject.store.claim(engine_id, limit=3)] == [higher[0].id, higher[1].id, high[0].id]
-    assert [c.id for c in subject.store.claim(engine_id, limit=9)] == [high[1].id, low[0].id, low[1].id]
-    assert list(subject.store.claim(engine_id, limit=9)) == []
+    assert [c.id for c in subject.store.look(engine_id, claims=3).claims] == [higher[0].id, higher[1].id, high[0].id]
+    assert [c.id for c in subject.store.look(engine_id, claims=9).claims] == [high[1].id, low[0].id, low[1].id]
+    assert list(subject.store.look(engine_id, claims=9).claims) == []
 
 
 def test_engines_that_claim_at_once_never_share(subject: Any) -> None:
@@ -176,7 +176,7 @@ def test_engines_that_claim_at_once_never_share(subject: Any) -> None:
     taken: list[UUID] = []
 
     def work(engine_id: UUID) -> None:
-        while claims := subject.store.claim(engine_id, limit=7):
+        while claims := subject.store.look(engine_id, claims=7).claims:
             taken.extend(claim.id for claim in claims)
 
     in_threads(work, engines)
@@ -202,7 +202,7 @@ def test_released_executions_are_claimed_with_what_was_recorded(subject: Any) ->
     records = (completed("b", (1,)), completed("b", (0,)), standing("a", run, fresh=True))
     commit(subject, engine_id, claim, *records, executions=[change(claim, ExecutionState.WAITING)])
     commit(subject, engine_id, claim, released=[claim.id])
-    again = subject.store.claim(other, limit=9)[0]
+    again = subject.store.look(other, claims=9).claims[0]
     assert (again.epoch, again.state, again.worked_s, again.started_at) == (2, ExecutionState.WAITING, 1.5, T0)
     assert [(stored.node, stored.element) for stored in again.runs] == [("a", ()), ("b", (0,)), ("b", (1,))]
     assert again.runs[0].run == run
@@ -215,7 +215,7 @@ def test_a_lease_that_is_renewed_is_not_taken_over(subject: Any) -> None:
     assert subject.store.renew(engine_id, lease_s=LONG_S)
     assert subject.store.take_over(other) == 0
     commit(subject, engine_id, claim, completed("a"))
-    assert list(subject.store.claim(other, limit=9)) == []
+    assert list(subject.store.look(other, claims=9).claims) == []
 
 
 def test_who_was_fenced_off_writes_nothing(subject: Any) -> None:
@@ -227,8 +227,8 @@ def test_who_was_fenced_off_writes_nothing(subject: Any) -> None:
         commit(subject, late, claim, completed("a"), executions=[change(claim)], children=[(DEFAULT_TENANT, child)])
     assert caught.value.code == "fenced"
     with pytest.raises(ConflictError):
-        subject.store.claim(late, limit=1)
-    again = subject.store.claim(other, limit=9)
+        subject.store.look(late, claims=1)
+    again = subject.store.look(other, claims=9).claims
     assert [(c.id, c.epoch, c.state, list(c.runs)) for c in again] == [(claim.id, 2, ExecutionState.RUNNING, [])]
 
 
@@ -252,7 +252,7 @@ def test_leaving_frees_everything_at_once(subject: Any) -> None:
     claim = claimed(subject, engine_id)
     subject.store.leave(engine_id)
     assert not subject.store.renew(engine_id, lease_s=LONG_S)
-    assert [found.id for found in subject.store.claim(other, limit=9)] == [claim.id]
+    assert [found.id for found in subject.store.look(other, claims=9).claims] == [claim.id]
 
 
 @pytest.mark.parametrize("count", [1, 500])
@@ -260,7 +260,7 @@ def test_an_execution_that_another_owns_is_left_alone(subject: Any, count: int) 
     engine_id, other = engine(subject), engine(subject)
     first = claimed(subject, engine_id)
     commit(subject, engine_id, first, released=[first.id])
-    second = subject.store.claim(other, limit=1)[0]
+    second = subject.store.look(other, claims=1).claims[0]
     mine = claimed(subject, engine_id)
     stale = [NodeRecord(first.id, first.epoch, completed("a", (index,))) for index in range(count)]
     fine = [NodeRecord(mine.id, mine.epoch, completed("a", (index,))) for index in range(count)]
@@ -278,7 +278,7 @@ def test_an_older_epoch_of_the_same_engine_is_stale(subject: Any) -> None:
     engine_id = engine(subject)
     first = claimed(subject, engine_id)
     commit(subject, engine_id, first, released=[first.id])
-    second = subject.store.claim(engine_id, limit=1)[0]
+    second = subject.store.look(engine_id, claims=1).claims[0]
     assert (first.epoch, second.epoch) == (1, 2)
     commit(subject, engine_id, first, completed("a"), executions=[change(first, ExecutionState.FAILED)])
     assert nodes(subject, first) == {}
@@ -312,7 +312,7 @@ def test_a_standing_is_recorded_whole(subject: Any, count: int) -> None:
     )  # fmt: skip
     commit(subject, engine_id, claim, *(standing("a", run, (index,), fresh=True) for index in range(count)))
     commit(subject, engine_id, claim, released=[claim.id])
-    runs = subject.store.claim(other, limit=1)[0].runs
+    runs = subject.store.look(other, claims=1).claims[0].runs
     assert [stored.run for stored in runs] == [run] * count
 
 
@@ -487,7 +487,7 @@ def test_an_execution_that_ends_is_nobodys(subject: Any) -> None:
     assert (row.started_at, row.finished_at, row.cancel_requested_at, row.paused_at) == (T0,) * 4
     assert (row.worked_s, row.nodes_total, row.nodes_ended, row.nodes_failed) == (1.5, 3, 2, 1)
     assert row.waiting_for == ""
-    assert list(subject.store.claim(engine_id, limit=9)) == []
+    assert list(subject.store.look(engine_id, claims=9).claims) == []
     commit(subject, engine_id, claim, completed("late"))
     assert list(nodes(subject, claim)) == [("a", ())]
 
@@ -500,7 +500,7 @@ def test_children_are_claimed_like_any_other(subject: Any) -> None:
         parent=(claim.id, "sub", (4,)), depth=1, priority=2,
     )  # fmt: skip
     commit(subject, engine_id, claim, children=[(DEFAULT_TENANT, child)])
-    found = subject.store.claim(engine_id, limit=9)[0]
+    found = subject.store.look(engine_id, claims=9).claims[0]
     assert (found.id, found.parent, found.depth, found.priority) == (child.id, child.parent, 1, 2)
     assert list(found.parameters.items()) == [("b", 1), ("a", 2.0)]
 
@@ -510,16 +510,16 @@ def test_a_command_reaches_the_engine_that_owns_the_execution(subject: Any) -> N
     claim = claimed(subject, engine_id)
     first = subject.catalog.command(DEFAULT_TENANT, claim.id, "pause", created_by="ada")
     second = subject.catalog.command(DEFAULT_TENANT, claim.id, "cancel", {"why": "b\x00d"}, created_by="bob")
-    found = subject.store.commands(engine_id, limit=9)
+    found = subject.store.look(engine_id, commands=9).commands
     assert [(c.id, c.execution_id, c.kind, c.created_by) for c in found] == [
         (first, claim.id, "pause", "ada"),
         (second, claim.id, "cancel", "bob"),
     ]
     assert found[1].payload == {"why": "b\x00d"}
-    assert list(subject.store.commands(other, limit=9)) == []
-    assert len(subject.store.commands(engine_id, limit=1)) == 1
+    assert list(subject.store.look(other, commands=9).commands) == []
+    assert len(subject.store.look(engine_id, commands=1).commands) == 1
     commit(subject, engine_id, claim, commands_done=[first], executions=[change(claim, paused_at=T0)])
-    assert [c.id for c in subject.store.commands(engine_id, limit=9)] == [second]
+    assert [c.id for c in subject.store.look(engine_id, commands=9).commands] == [second]
     assert subject.reader.execution(DEFAULT_TENANT, claim.id).paused_by == "ada"
 
 
@@ -544,12 +544,13 @@ def test_a_retry_brings_an_ended_execution_back(subject: Any) -> None:
     ended = change(claim, ExecutionState.FAILED, finished_at=T0, error={"type": "E"})
     commit(subject, engine_id, claim, completed("a"), executions=[ended])
     wish = subject.catalog.command(DEFAULT_TENANT, claim.id, "retry", created_by="ada")
-    again = subject.store.claim(engine_id, limit=9)[0]
+    found = subject.store.look(engine_id, claims=9, commands=9)
+    again = found.claims[0]
+    assert [(c.id, c.kind) for c in found.commands] == [(wish, "retry")], "what is wanted of it comes with it"
     assert (again.id, again.epoch, again.state, again.error) == (claim.id, 2, ExecutionState.FAILED, {"type": "E"})
     assert [stored.node for stored in again.runs] == ["a"]
-    assert [(c.id, c.kind) for c in subject.store.commands(engine_id, limit=9)] == [(wish, "retry")]
     commit(subject, engine_id, again, commands_done=[wish], executions=[change(again)])
-    assert list(subject.store.commands(engine_id, limit=9)) == []
+    assert list(subject.store.look(engine_id, commands=9).commands) == []
     assert subject.reader.execution(DEFAULT_TENANT, claim.id).state is ExecutionState.RUNNING
 
 
@@ -563,7 +564,7 @@ def test_an_engine_tells_the_owner_of_another_execution(subject: Any) -> None:
     ended = change(child, ExecutionState.COMPLETED, finished_at=T0)
     for _ in range(2):  # the answer to the first may have been lost
         commit(subject, engine_id, child, commands=[told, nobody], executions=[ended])
-    found = subject.store.commands(other, limit=9)
+    found = subject.store.look(other, commands=9).commands
     assert [(c.execution_id, c.kind, c.payload) for c in found] == [(parent.id, told.kind, told.payload)]
 
 

@@ -101,7 +101,7 @@ def test_an_engine_stopped_in_the_middle_of_a_commit_is_taken_over(
 ) -> None:
     ids = ask(Catalog(database), 3)
     late, other = register(store, lease_s=0.0), register(store)
-    store.claim(late, limit=9)
+    store.look(late, claims=9)
     with connect(dsn, role=Role.ENGINE) as stopped:
         stopped.execute("select wf_fence(%s)", (late,))
         assert store.take_over(other) == 0, "whoever commits is not fenced off, and nobody waits for it"
@@ -110,7 +110,7 @@ def test_an_engine_stopped_in_the_middle_of_a_commit_is_taken_over(
         assert until(lambda: store.take_over(other)) == 3
         with pytest.raises(psycopg.Error):
             stopped.execute("select 1")
-    assert {claim.id for claim in store.claim(other, limit=9)} == set(ids)
+    assert {claim.id for claim in store.look(other, claims=9).claims} == set(ids)
     with store.database.driver() as connection:
         row = connection.execute("show idle_in_transaction_session_timeout").fetchone()
         assert row == ("8s",)
@@ -141,7 +141,7 @@ def test_engines_that_lose_their_leases_finish_each_execution_once(
         while len({one for one, _ in finished}) < len(ids):
             try:
                 store.take_over(engine)
-                for claim in store.claim(engine, limit=4):
+                for claim in store.look(engine, claims=4).claims:
                     store.commit(Commit(engine_id=engine, nodes=[done(claim, f"epoch-{claim.epoch}")]))
                     if chance.random() < 0.3:
                         until(lambda: chance.random() < 0.2)  # a pause, longer than the lease now and then
@@ -181,7 +181,7 @@ def test_engines_that_lose_their_leases_finish_each_execution_once(
 def test_a_deadlock_is_tried_again(store: PostgresEngineStore, database: Database, dsn: str) -> None:
     ask(Catalog(database), 1)
     engine = register(store)
-    claim = store.claim(engine, limit=1)[0]
+    claim = store.look(engine, claims=1).claims[0]
     store.commit(Commit(engine_id=engine, nodes=[done(claim, "a"), done(claim, "b")]))
     with psycopg.connect(dsn) as rival:
         rival.execute("set deadlock_timeout = '1h'")  # so that the commit is the one that gives way
@@ -211,7 +211,7 @@ def test_commits_with_the_same_artifacts_do_not_meet_in_a_deadlock(
 ) -> None:
     ask(Catalog(database), 4)
     engine = register(store)
-    claims = store.claim(engine, limit=4)
+    claims = store.look(engine, claims=4).claims
     bodies = [number.to_bytes(2) for number in range(1, 200)]
     wrong: list[BaseException] = []
 
@@ -246,10 +246,10 @@ def test_a_server_that_restarts_is_found_again(own_server: EmbeddedServer) -> No
     catalog, reader = Catalog(database), Reader(database)
     ask(catalog, 2)
     engine = register(store)
-    first, second = store.claim(engine, limit=2)
+    first, second = store.look(engine, claims=2).claims
     own_server.stop()
     for attempt in (
-        lambda: store.claim(engine, limit=1),
+        lambda: store.look(engine, claims=1).claims,
         lambda: store.renew(engine, lease_s=1),
         lambda: store.commit(Commit(engine_id=engine, nodes=[done(first, "a")])),
         lambda: reader.executions(DEFAULT_TENANT),
@@ -286,17 +286,17 @@ def test_what_a_claim_took_whose_answer_was_lost_is_not_lost(
 ) -> None:
     ids = ask(Catalog(database), 3)
     engine = register(store)
-    known = store.claim(engine, limit=1)[0]
+    known = store.look(engine, claims=1).claims[0]
     with connect(dsn, role=Role.ENGINE) as connection:
         # What the server has after a claim whose answer never came.
         connection.execute(statement.CLAIM, {"engine": engine, "limit": 1})
     cut(dsn)
-    found = store.claim(engine, limit=9)
+    found = store.look(engine, claims=9).claims
     assert [(claim.id, claim.epoch) for claim in found] == [(ids[1], 2), (ids[2], 1)]
     store.commit(Commit(engine_id=engine, nodes=[done(known, "a")], executions=[ended(known)]))
     assert Reader(database).execution(DEFAULT_TENANT, known.id).state is ExecutionState.COMPLETED
     cut(dsn)
-    assert store.claim(engine, limit=9) == [], "what it owns and knows it keeps"
+    assert store.look(engine, claims=9).claims == [], "what it owns and knows it keeps"
 
 
 def cut(dsn: str) -> None:
@@ -331,7 +331,7 @@ def test_without_a_superuser_everything_works_too(own_server: EmbeddedServer) ->
     store, database = PostgresEngineStore(dsn), Database(dsn)
     ask(Catalog(database), 1)
     engine = register(store)
-    claim = store.claim(engine, limit=1)[0]
+    claim = store.look(engine, claims=1).claims[0]
     store.commit(
         Commit(engine_id=engine, nodes=[done(claim, "a", index) for index in range(300)], executions=[ended(claim)])
     )

@@ -90,7 +90,7 @@ def test_executions_are_told_apart(house: House) -> None:
     parent = ask(house, 1)[0]
     tagged = ask(house, 2, name="other", tags=("night", "x"))
     child = ask(house, 1, parent=(parent, "sub", ()))[0]
-    running = house.store.claim(house.engine, limit=1)
+    running = house.store.look(house.engine, claims=1).claims
     assert [claim.id for claim in running] == [parent]
 
     def ids(**more: Any) -> list[UUID]:
@@ -125,7 +125,7 @@ def test_an_execution_is_found_by_the_beginning_of_its_id(house: House) -> None:
 
 def record(house: House, count: int, lines: int = 0) -> UUID:
     ask(house, 1)
-    claim = house.store.claim(house.engine, limit=1)[0]
+    claim = house.store.look(house.engine, claims=1).claims[0]
     records = []
     for node in ("b", "a"):
         for index in range(count):

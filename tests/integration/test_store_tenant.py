@@ -55,7 +55,7 @@ def two(dsn: str) -> Iterator[Two]:
     error = {"type": "E"}
     told = Outcome("a", (), 1, OutcomeKind.FAILED, logs=((1.0, 20, "l", "m"),), outputs=output, error=error)
     tried = Recorded("a", (), Run(NodeState.WAITING, 1, tries=1, error=error), told, True)
-    claims = store.claim(engine, limit=9)
+    claims = store.look(engine, claims=9).claims
     store.commit(Commit(engine_id=engine, nodes=[NodeRecord(claim.id, claim.epoch, tried) for claim in claims]))
     assert {claim.tenant_id for claim in claims} == {DEFAULT_TENANT, OTHER}
     yield Two(dsn, database, executions)

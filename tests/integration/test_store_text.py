@@ -56,7 +56,7 @@ def house(dsn: str) -> Iterator[House]:
         tags=(NASTY,),
     )
     catalog.insert(DEFAULT_TENANT, [new])
-    claim = store.claim(engine, limit=1)[0]
+    claim = store.look(engine, claims=1).claims[0]
     assert claim.parameters == parameters
     yield House(store, Reader(database), catalog, engine, claim)
     store.close()

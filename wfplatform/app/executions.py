@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -210,18 +210,29 @@ class Executions:
         Returns:
             their states; those that have not ended when the time is over have states that are not final.
         """
-        until_s = None if timeout_s is None else time.monotonic() + timeout_s
         found: dict[UUID, ExecutionState] = {}
+        for states in self._ends(execution_ids, timeout_s):
+            found |= states
+        return found
+
+    def _ends(self, execution_ids: Sequence[UUID], timeout_s: float | None) -> Iterator[Mapping[UUID, ExecutionState]]:
+        """As `wait`, but some at a time: those that are found to have ended, and at last those that have not."""
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
         open_ids = list(execution_ids)
         while True:
-            ended = self._changes.ended
+            heard = self._changes.ended
             states = self._records.states(self._tenant_id, open_ids)
-            found |= states
-            open_ids = [one for one in open_ids if not states[one].final]
             left_s = _POLL_S if until_s is None else until_s - time.monotonic()
-            if not open_ids or left_s <= 0:
-                return found
-            self._changes.wait_ended(ended, min(left_s, _POLL_S))
+            if left_s <= 0:
+                yield states
+                return
+            ended = {one: state for one, state in states.items() if state.final}
+            if ended:
+                yield ended
+            open_ids = [one for one in open_ids if one not in ended]
+            if not open_ids:
+                return
+            self._changes.wait_ended(heard, min(left_s, _POLL_S))
 
     def result(self, execution_id: UUID, timeout_s: float | None = None) -> Any:
         """Wait for the end and return what the workflow returned.
@@ -272,19 +283,20 @@ class Executions:
         Raises:
             WaitTimeoutError, NodeError, ExecutionError: as `result`, for the first of them that has none.
         """
-        states = self.wait(execution_ids, timeout_s)
-        heads = self._records.heads(self._tenant_id, execution_ids)
-        wanted: dict[UUID, list[tuple[str, Element | None]]] = {}
-        for one in execution_ids:
-            if states[one] is not ExecutionState.COMPLETED:
-                return [self.result(one, 0)]  # raises what is the matter with it
-            graph = self.graph(heads[one][0])
-            wanted[one] = [(name, None) for name in shape_sources(graph, graph.result)]
-        stored = self._records.outputs_of_many(self._tenant_id, wanted)
-        return [
-            self._open_value(result_output(self.graph(heads[one][0]), heads[one][1], stored.get(one, ())))
-            for one in execution_ids
-        ]
+        found: dict[UUID, Any] = {}
+        # While some still run, the results of those that have ended are read.
+        for states in self._ends(execution_ids, timeout_s):
+            completed = [one for one, state in states.items() if state is ExecutionState.COMPLETED]
+            heads = self._records.heads(self._tenant_id, completed)
+            wanted: dict[UUID, list[tuple[str, Element | None]]] = {}
+            for one, (version_id, _) in heads.items():
+                graph = self.graph(version_id)
+                wanted[one] = [(name, None) for name in shape_sources(graph, graph.result)]
+            stored = self._records.outputs_of_many(self._tenant_id, wanted)
+            for one, (version_id, parameters) in heads.items():
+                found[one] = self._open_value(result_output(self.graph(version_id), parameters, stored.get(one, ())))
+        # For one that has no result, `result` raises what is the matter with it.
+        return [found[one] if one in found else self.result(one, 0) for one in execution_ids]
 
     def graph(self, version_id: UUID) -> Graph:
         """The graph of a published version."""

@@ -6,10 +6,12 @@ Refuses user code: it carries it as bytes.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
 import socket
+from typing import Final
 from uuid import UUID
 
 from wfplatform.artifacts import Artifacts
@@ -35,6 +37,8 @@ __all__ = ["FENCED_EXIT_CODE", "main", "run_engine"]
 logger = logging.getLogger(__name__)
 
 FENCED_EXIT_CODE = 75
+_COLLECT_EVERY: Final = 500_000
+"""Objects made and not dropped again, after which the garbage collector does not wait for a pause."""
 
 
 def main() -> int:
@@ -100,6 +104,7 @@ def run_engine(settings: Settings) -> int:
             executor.restart_worker(worker)
         costs.save()
         store.look_after()
+        gc.collect(0)
 
     loop = EngineLoop(orchestrator, store, clock=clock, housekeeping=housekeeping)
     store.register(
@@ -121,11 +126,23 @@ def run_engine(settings: Settings) -> int:
     cluster.start()
     lease.start()
     logger.info("engine ready", extra={"engine": str(engine_id)})
+    _collect_seldom()
     try:
         loop.run()
     except ConflictError:
         lease.lost = True
     return _end(engine_id, lease, orchestrator, store, executor, listener, notifier)
+
+
+def _collect_seldom() -> None:
+    """Let the garbage collector look at what is new between two batches, and never again at what is loaded by now.
+
+    What an engine holds for long is large and free of cycles: at its usual pace, the collector goes through all of it again
+    and again and takes a tenth of the engine's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY, 20, 50)
 
 
 def check_storage(artifacts: Artifacts, executor: DaskExecutor) -> None:

@@ -6,10 +6,11 @@ of a user's, because the scheduler opens what it is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dask._expr import LLGExpr
 from dask.task_spec import Task, TaskRef
 
 from wfplatform.core.policy import Lane
@@ -36,11 +37,13 @@ class ClusterTask:
     resources: Mapping[str, float] = field(default_factory=dict)
 
 
-def build(tasks: Iterable[ClusterTask], runner: Callable[..., Any]) -> dict[str, Task]:
-    """A graph of these tasks.
+def build(tasks: Sequence[ClusterTask], runner: Callable[..., Any]) -> LLGExpr:
+    """A graph of these tasks, as `Client.get` takes it.
 
     Args:
-        tasks: what to run.
+        tasks: what to run; at least one.
         runner: called on the worker with the order and the values of the needed tasks.
     """
-    return {task.key: Task(task.key, runner, task.order, *map(TaskRef, task.needs)) for task in tasks}
+    graph = {task.key: Task(task.key, runner, task.order, *map(TaskRef, task.needs)) for task in tasks}
+    # Handed a plain dict, the client would hash every order for a name of the graph. Keys are never used twice: one will do.
+    return LLGExpr(graph, _determ_token=tasks[0].key)

@@ -6,7 +6,7 @@ Data only.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -72,6 +72,26 @@ class Planned:
 
     segments: tuple[Segment, ...]
     actions: tuple[tuple[str, Element], ...]
+
+    def renamed(self, new_segment_id: Callable[[], str]) -> Planned:
+        """The same plan for another execution that stands where this one stood."""
+        names = {segment.id: new_segment_id() for segment in self.segments}
+        segments = tuple(
+            Segment(
+                id=names[segment.id],
+                members=segment.members,
+                needs=frozenset(names[need] for need in segment.needs) if segment.needs else segment.needs,
+                known=segment.known,
+                lane=segment.lane,
+                resources=segment.resources,
+                priority=segment.priority,
+                expected_s=segment.expected_s,
+                solo=segment.solo,
+                announce=segment.announce,
+            )
+            for segment in self.segments
+        )
+        return Planned(segments=segments, actions=self.actions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

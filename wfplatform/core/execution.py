@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -25,6 +26,7 @@ __all__ = [
     "OutcomeKind",
     "Run",
     "Span",
+    "blank_runs",
     "ended_among",
 ]
 
@@ -241,6 +243,12 @@ class NodeRuns:
             return
         for index in range(self.sizes.get(prefix, 0)):
             yield from self._below((*prefix, index))
+
+
+@cache
+def blank_runs(rank: int) -> NodeRuns:
+    """A node of which nothing has run; one object for all, because most nodes of most executions begin so."""
+    return NodeRuns(rank)
 
 
 def ended_among(runs: Mapping[Element, Run]) -> int:

@@ -188,11 +188,11 @@ class Node:
     policy: Policy = field(default_factory=Policy)
     position: tuple[float, float] | None = None
     notes: str = ""
+    rank: int = field(init=False, repr=False, compare=False)
+    """Number of indices an element of this node has: 0 for a node that is not mapped."""
 
-    @property
-    def rank(self) -> int:
-        """Number of indices an element of this node has: 0 for a node that is not mapped."""
-        return max(self.over.values(), default=0)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rank", max(self.over.values(), default=0))
 
 
 @dataclass(frozen=True)

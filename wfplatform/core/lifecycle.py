@@ -42,12 +42,13 @@ from wfplatform.core.execution import (
     OutcomeKind,
     Run,
     Span,
+    blank_runs,
 )
 from wfplatform.core.graph import Graph, NodeKind
 from wfplatform.core.propagation import completed, expand_claimed, spread
 from wfplatform.core.request import expire, retry, stop_all
 
-__all__ = ["MAX_LOST", "MAX_SUSPECTS", "Transition", "advance", "new_execution"]
+__all__ = ["MAX_LOST", "MAX_SUSPECTS", "Transition", "advance", "blank_nodes", "new_execution"]
 
 MAX_LOST: Final = 2
 """A node that lost this many workers by its own fault is given up."""
@@ -64,9 +65,14 @@ def new_execution(id: UUID, graph: Graph, epoch: int = 0) -> Execution:
         id=id,
         epoch=epoch,
         state=ExecutionState.PENDING,
-        nodes={node.id: NodeRuns(node.rank) for node in graph.nodes},
+        nodes=blank_nodes(graph),
         open_nodes=len(graph.nodes),
     )
+
+
+def blank_nodes(graph: Graph) -> Mapping[str, NodeRuns]:
+    """Every node of a graph, none of which has run."""
+    return {node.id: blank_runs(node.rank) for node in graph.nodes}
 
 
 def advance(execution: Execution, graph: Graph, event: Event, now: datetime, chance: float = 0.5) -> Transition:

@@ -22,6 +22,7 @@ __all__ = [
     "CostStore",
     "EngineStore",
     "ExecutionChange",
+    "Found",
     "Ids",
     "LeaseStore",
     "NewCacheEntry",
@@ -196,6 +197,18 @@ class Command:
     created_by: str = ""
 
 
+class Found(NamedTuple):
+    """What is new for an engine.
+
+    Args:
+        claims: executions it owns from now on; highest priority first, then oldest.
+        commands: for what it owns, those just claimed among them, that are not done; oldest first.
+    """
+
+    claims: Sequence[Claim] = ()
+    commands: Sequence[Command] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCommand:
     """A command to insert."""
@@ -252,8 +265,10 @@ class LeaseStore(Protocol):
 class EngineStore(Protocol):
     """What an engine reads and writes."""
 
-    def claim(self, engine_id: UUID, *, limit: int) -> Sequence[Claim]:
-        """Take up to `limit` executions that nobody owns and that are to run; their epoch grows by one, pending ones run."""
+    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0) -> Found:
+        """Take up to `claims` executions that nobody owns and that are to run, and read up to `commands` commands for what
+        the engine then owns. The epoch of an execution grows by one when it is taken; a pending one runs.
+        """
         ...
 
     def commit(self, commit: Commit) -> None:
@@ -263,10 +278,6 @@ class EngineStore(Protocol):
             ConflictError: code `fenced`, when the engine's lease was taken over; nothing was written.
             UnreachableError: the database does not answer; whether the commit happened is unknown.
         """
-        ...
-
-    def commands(self, engine_id: UUID, *, limit: int) -> Sequence[Command]:
-        """Commands for this engine's executions, oldest first, that are not done."""
         ...
 
     def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -37,7 +37,7 @@ class Costs:
             found = self._known[version_id] = dict(self._store.costs(version_id))
         return found
 
-    def see(self, version_id: UUID, outcomes: tuple[Outcome, ...]) -> None:
+    def see(self, version_id: UUID, outcomes: Iterable[Outcome]) -> None:
         """Learn from attempts that completed."""
         sums: dict[str, tuple[float, int]] = {}
         for outcome in outcomes:

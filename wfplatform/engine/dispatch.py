@@ -55,19 +55,32 @@ class Dispatch:
         self._segments = 0
         self._tasks: dict[str, set[LostSegment]] = {}
         self._to_release: list[str] = []
+        self._first_plans: dict[UUID, Planned] = {}
 
     # -- out
 
     def plan(self, live: Live) -> Planned:
-        """What of an execution can be handed out now."""
-        return plan(
+        """What of an execution can be handed out now.
+
+        Executions of one version that begin together are planned alike, so one plan is made for all of them; until `submit`,
+        because what nodes are expected to cost changes from then on.
+        """
+        version = live.version.stored.id
+        alike = live.untouched and not live.limited
+        known = self._first_plans.get(version) if alike else None
+        if known is not None:
+            return known.renamed(self._new_segment)
+        planned = plan(
             live.graph,
             live.execution,
             live.flights,
-            self._costs.of(live.version.stored.id),
+            self._costs.of(version),
             self._limits(live),
             self._new_segment,
         )
+        if alike:
+            self._first_plans[version] = planned
+        return planned
 
     def submit(self, planned: Iterable[tuple[Live, Planned]]) -> None:
         """Hand segments over, small ones of many executions together.
@@ -75,6 +88,7 @@ class Dispatch:
         Raises:
             UnreachableError: what they read cannot be fetched; nothing was handed over and nothing counts as flying.
         """
+        self._first_plans.clear()
         listed = [(live, one, self._read(live, one)) for live, one in planned]
         parts: list[tuple[Segment, Part]] = []
         owners: dict[str, Live] = {}

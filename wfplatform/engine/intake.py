@@ -61,6 +61,7 @@ class Intake:
         self._overdue = overdue
         self._costs = costs
         self._clock = clock
+        self._seen: dict[UUID, list[Outcome]] = {}
         self.received: dict[tuple[str, str], list[int]] = {}
 
     def take(self, reports: Iterable[ClusterReport]) -> None:
@@ -85,6 +86,9 @@ class Intake:
             for delivery, _ in deliveries:
                 if delivery.closed:
                     self._overdue.closed(execution, delivery.segment)
+        seen, self._seen = self._seen, {}
+        for version, outcomes in seen.items():
+            self._costs.see(version, outcomes)
         self._lose(lost)
 
     def _deliver(self, live: Live, deliveries: Sequence[tuple[Delivery, str]]) -> None:
@@ -100,7 +104,7 @@ class Intake:
             live.begun.add(delivery.segment)
         if outcomes:
             self._overdue.see(live.id, live.graph.by_id, outcomes, self._clock.monotonic_s())
-            self._costs.see(live.version.stored.id, tuple(outcomes))
+            self._seen.setdefault(live.version.stored.id, []).extend(outcomes)
             self._apply(live, Outcomes(tuple(outcomes)))
         limited = live.limited
         for segment in closed:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 from wfplatform.compiler.order import Loaded
 from wfplatform.compiler.segment import Flights
-from wfplatform.core.execution import Element, Execution, ExecutionState, NodeState
+from wfplatform.core.execution import Element, Execution, ExecutionState, NodeState, blank_runs
 from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.ports import Claim, StoredVersion
 
 __all__ = ["Live", "Version"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Version:
     """A workflow version an engine has loaded."""
 
@@ -31,7 +32,7 @@ class Version:
         """Its graph."""
         return self.definition.graph
 
-    @property
+    @cached_property
     def limited(self) -> bool:
         """Whether any of its nodes has a concurrency limit."""
         return any(node.policy.limit is not None for node in self.graph.nodes)
@@ -78,6 +79,12 @@ class Live:
     def graph(self) -> Graph:
         """The execution's graph."""
         return self.version.graph
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing of it has run, flies, or is known before it runs, such as the sizes of mapped nodes."""
+        nodes = self.execution.nodes.values()
+        return not len(self.flights) and all(runs is blank_runs(runs.rank) for runs in nodes)
 
     @property
     def limited(self) -> bool:

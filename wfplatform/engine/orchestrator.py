@@ -60,6 +60,7 @@ logger = logging.getLogger(__name__)
 
 ENGINE_CHANNEL: Final = "wfp_engine"
 EXECUTION_CHANNEL: Final = "wfp_execution"
+_COMMANDS_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,14 +203,14 @@ class Orchestrator:
 
     def _look(self) -> int:
         """Fetch what users and other engines want, and claim what is to run."""
-        for command in self._store.commands(self.engine_id, limit=1000):
-            self._command(command)
-        room = self._options.max_executions - self.busy
-        if room <= 0:
-            return 0
-        claims = self._store.claim(self.engine_id, limit=min(room, self._options.claim_at_once))
+        room = max(0, self._options.max_executions - self.busy)
+        claims, commands = self._store.look(
+            self.engine_id, claims=min(room, self._options.claim_at_once), commands=_COMMANDS_AT_ONCE
+        )
         for claim in claims:
             self._adopt(claim)
+        for command in commands:
+            self._command(command)
         # Whatever still runs for the engine before this one is refused when it ends: it only holds a place.
         stale = [(claim.id, claim.epoch - 1) for claim in claims if claim.epoch > 1]
         if stale:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from wfplatform.core.execution import AT_ODDS, Element, Execution, NodeRuns, NodeState, Run, ended_among
 from wfplatform.core.graph import Graph, OutputRef
-from wfplatform.core.lifecycle import new_execution
+from wfplatform.core.lifecycle import blank_nodes
 from wfplatform.core.ports import Claim
 from wfplatform.engine.shape import agree, recorded_sizes
 
@@ -23,10 +23,12 @@ def restore(claim: Claim, graph: Graph, given: Mapping[str, Sequence[tuple[Eleme
         given: node -> (prefix, number of elements below it) each, for nodes mapped over values of the definition or of
             parameters: these are not committed. Those of nodes mapped over outputs follow from recorded lengths.
     """
-    execution = new_execution(claim.id, graph, claim.epoch)
-    execution = replace(
-        execution,
+    execution = Execution(
+        id=claim.id,
+        epoch=claim.epoch,
         state=claim.state,
+        nodes=blank_nodes(graph),
+        open_nodes=len(graph.nodes),
         started_at=claim.started_at,
         cancel_requested_at=claim.cancel_requested_at,
         paused_at=claim.paused_at,

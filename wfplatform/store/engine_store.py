@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Json
-from wfplatform.core.ports import CachedResult, Claim, Command, Commit, StoredRun, StoredVersion
+from wfplatform.core.ports import CachedResult, Claim, Command, Commit, Found, StoredRun, StoredVersion
 from wfplatform.errors import NotFoundError, WfError
 from wfplatform.store import statement
 from wfplatform.store.copy import LINE_COLUMNS, NODE_COLUMNS, Owned, line_text, node_text
@@ -41,6 +41,7 @@ COPY_FROM_ROWS: Final = 64
 """From this many new rows on COPY is quicker than one statement with JSON, though it takes two round trips more."""
 
 _TRIES: Final = 5
+_COMMAND: Final = ("id", "execution_id", "kind", "payload", "created_by")
 _PARTITIONS_EVERY_S: Final = 6 * 3600.0
 _PARTITIONS_RETRY_S: Final = 60.0
 _SETTINGS: Final = {
@@ -155,20 +156,19 @@ class PostgresEngineStore:
 
     # -- reading
 
-    def claim(self, engine_id: UUID, *, limit: int) -> Sequence[Claim]:
-        """Take up to `limit` executions that nobody owns and that are to run; their epoch grows by one.
+    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0) -> Found:
+        """Take up to `claims` executions that nobody owns and that are to run, and read up to `commands` commands for what
+        the engine then owns. The epoch of an execution grows by one when it is taken.
 
-        An execution that has ended is taken too when a `retry` command waits for it.
-
-        Returns:
-            Highest priority first, then oldest. `runs` come without outputs; ask `outputs` for those that are needed.
+        An execution that has ended is taken too when a `retry` command waits for it. `runs` of claims come without outputs;
+        ask `outputs` for those that are needed.
 
         Raises:
             ConflictError: code `fenced`.
             UnreachableError: the database does not answer.
         """
 
-        def work(connection: Connection) -> list[Claim]:
+        def work(connection: Connection) -> Found:
             # If the answer to this one is lost, what it claimed is owned by an engine that does not know it.
             lost = engine_id in self._unanswered
             self._unanswered.add(engine_id)
@@ -177,20 +177,24 @@ class PostgresEngineStore:
                 if lost:
                     known = list(self._handed_out[engine_id])
                     connection.execute(statement.RELEASED_UNKNOWN, {"engine": engine_id, "known": known})
-                cursor.execute(statement.CLAIM, {"engine": engine_id, "limit": limit})
-                rows = cursor.fetchall()
+                if claims:
+                    cursor.execute(statement.CLAIM, {"engine": engine_id, "limit": claims})
+                told = connection.execute(statement.COMMANDS, {"engine": engine_id, "limit": commands})
+                rows = cursor.fetchall() if claims else []
+                wishes = [Command(**dict(zip(_COMMAND, row, strict=True))) for row in told.fetchall()]
             runs: defaultdict[UUID, list[StoredRun]] = defaultdict(list)
             # Nothing can be recorded of one that no engine ever had.
             used = [row["id"] for row in rows if row["epoch"] > 1]
             if used:
                 for row in connection.execute(statement.RUNS, {"ids": used}):
                     runs[row[0]].append(stored_run(row[1:]))
-            return [_claim(row, runs.get(row["id"], [])) for row in rows]
+            claimed = [_claim(row, runs.get(row["id"], [])) for row in rows]
+            return Found(sorted(claimed, key=lambda claim: (-claim.priority, claim.id)), wishes)
 
-        claims = self._retried(work)
-        self._handed_out[engine_id].update(claim.id for claim in claims)
+        found = self._retried(work)
+        self._handed_out[engine_id].update(claim.id for claim in found.claims)
         self._unanswered.discard(engine_id)
-        return sorted(claims, key=lambda claim: (-claim.priority, claim.id))
+        return found
 
     def version(self, version_id: UUID) -> StoredVersion:
         """A workflow version.
@@ -233,12 +237,6 @@ class PostgresEngineStore:
         if row is None:
             raise NotFoundError("code_not_found", f"No code with the digest {digest} is stored.")
         return bytes(row[0])
-
-    def commands(self, engine_id: UUID, *, limit: int) -> Sequence[Command]:
-        """Commands for this engine's executions, oldest first, that are not done."""
-        values = {"engine": engine_id, "limit": limit}
-        rows = self._retried(lambda connection: connection.execute(statement.COMMANDS, values).fetchall())
-        return [Command(id=r[0], execution_id=r[1], kind=r[2], payload=r[3], created_by=r[4]) for r in rows]
 
     def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
         """What is committed of some elements, with their outputs; bodies of small artifacts stand in them as `body`."""

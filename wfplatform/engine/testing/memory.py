@@ -21,6 +21,7 @@ from wfplatform.core.ports import (
     Claim,
     Command,
     Commit,
+    Found,
     StoredRun,
     StoredVersion,
 )
@@ -92,20 +93,23 @@ class MemoryStore:
 
     # -- reading
 
-    def claim(self, engine_id: UUID, *, limit: int) -> Sequence[Claim]:
-        """Take up to `limit` executions that nobody owns and that are to run; their epoch grows by one."""
+    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0) -> Found:
+        """Take up to `claims` executions that nobody owns and that are to run, and read commands for what it owns."""
         with self._lock:
             self._fence(engine_id)
-            wanted = {
-                stored.command.execution_id
-                for stored in self.contents.commands.values()
-                if not stored.done and stored.command.kind == "retry"
-            }
-            free = [row for row in self.contents.executions.values() if row.engine_id is None]
-            ended = [row for row in free if row.state.final and row.id in wanted]
-            waiting = sorted((row for row in free if not row.state.final), key=_urgency)
-            picked = sorted((ended + waiting)[:limit], key=_urgency)
-            return [self._claimed(row, engine_id) for row in picked]
+            return Found(self._claim(engine_id, claims) if claims else (), self._commands(engine_id, commands))
+
+    def _claim(self, engine_id: UUID, limit: int) -> Sequence[Claim]:
+        wanted = {
+            stored.command.execution_id
+            for stored in self.contents.commands.values()
+            if not stored.done and stored.command.kind == "retry"
+        }
+        free = [row for row in self.contents.executions.values() if row.engine_id is None]
+        ended = [row for row in free if row.state.final and row.id in wanted]
+        waiting = sorted((row for row in free if not row.state.final), key=_urgency)
+        picked = sorted((ended + waiting)[:limit], key=_urgency)
+        return [self._claimed(row, engine_id) for row in picked]
 
     def version(self, version_id: UUID) -> StoredVersion:
         """A workflow version."""
@@ -149,14 +153,12 @@ class MemoryStore:
             raise NotFoundError("code_not_found", f"No code with the digest {digest} is stored.")
         return body
 
-    def commands(self, engine_id: UUID, *, limit: int) -> Sequence[Command]:
-        """Commands for this engine's executions, oldest first, that are not done."""
-        with self._lock:
-            return [
-                stored.command
-                for _, stored in sorted(self.contents.commands.items())
-                if not stored.done and self.contents.executions[stored.command.execution_id].engine_id == engine_id
-            ][:limit]
+    def _commands(self, engine_id: UUID, limit: int) -> Sequence[Command]:
+        return [
+            stored.command
+            for _, stored in sorted(self.contents.commands.items())
+            if not stored.done and self.contents.executions[stored.command.execution_id].engine_id == engine_id
+        ][:limit]
 
     def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
         """What is committed of some elements (None: of all of a node), with their outputs.
