@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -11,10 +11,11 @@ from uuid import UUID
 from wfplatform.app.port import Changes, ExecutionCatalog, OpenValue, Records
 from wfplatform.app.result import result_output
 from wfplatform.authoring.document import from_document
+from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Graph, Json
 from wfplatform.core.ports import Ids, NewExecution, Notifier, StoredVersion
-from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord
+from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord
 from wfplatform.engine.shape import shape_sources
 from wfplatform.errors import (
     ConflictError,
@@ -26,10 +27,8 @@ from wfplatform.errors import (
     WorkerLostError,
 )
 
-__all__ = ["ENGINE_CHANNEL", "EXECUTION_CHANNEL", "Executions", "Publication"]
+__all__ = ["Executions", "Publication"]
 
-ENGINE_CHANNEL: Final = "wfp_engine"
-EXECUTION_CHANNEL: Final = "wfp_execution"
 _POLL_S: Final = 1.0
 """Notifications are hints; what they say is looked up at least this often."""
 
@@ -211,28 +210,35 @@ class Executions:
             their states; those that have not ended when the time is over have states that are not final.
         """
         found: dict[UUID, ExecutionState] = {}
-        for states in self._ends(execution_ids, timeout_s):
-            found |= states
-        return found
+        for ended in self._ends(execution_ids, timeout_s):
+            found |= {one: execution.state for one, execution in ended.items()}
+        rest = [one for one in execution_ids if one not in found]
+        return {**found, **self._records.states(self._tenant_id, rest)} if rest else found
 
-    def _ends(self, execution_ids: Sequence[UUID], timeout_s: float | None) -> Iterator[Mapping[UUID, ExecutionState]]:
-        """As `wait`, but some at a time: those that are found to have ended, and at last those that have not."""
+    def _ends(self, execution_ids: Iterable[UUID], timeout_s: float | None) -> Iterator[Mapping[UUID, EndedExecution]]:
+        """Executions as they are found to have ended, some at a time, until all have or the time is over.
+
+        Raises:
+            NotFoundError: there is no such execution.
+        """
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
-        open_ids = list(execution_ids)
+        open_ids = set(execution_ids)
+        known = False
         while True:
             heard = self._changes.ended
-            states = self._records.states(self._tenant_id, open_ids)
-            left_s = _POLL_S if until_s is None else until_s - time.monotonic()
-            if left_s <= 0:
-                yield states
-                return
-            ended = {one: state for one, state in states.items() if state.final}
+            ended = self._records.ended(self._tenant_id, open_ids)
             if ended:
+                open_ids -= ended.keys()
                 yield ended
-            open_ids = [one for one in open_ids if one not in ended]
-            if not open_ids:
+            left_s = _POLL_S if until_s is None else until_s - time.monotonic()
+            if not open_ids or left_s <= 0:
                 return
-            self._changes.wait_ended(heard, min(left_s, _POLL_S))
+            told = self._changes.wait_ended(heard, open_ids, min(left_s, _POLL_S))
+            if not told and not known:
+                # One that does not exist would be waited for without end.
+                for one in open_ids - self._records.states(self._tenant_id, open_ids).keys():
+                    self.record(one)
+                known = True
 
     def result(self, execution_id: UUID, timeout_s: float | None = None) -> Any:
         """Wait for the end and return what the workflow returned.
@@ -242,21 +248,41 @@ class Executions:
             NodeError: a node failed; the message names it, `traceback` is that of the user's code.
             ExecutionError: it did not complete for another reason.
         """
-        state = self.wait([execution_id], timeout_s)[execution_id]
+        return self.results([execution_id], timeout_s)[0]
+
+    def results(self, execution_ids: Sequence[UUID], timeout_s: float | None = None) -> list[Any]:
+        """Wait for several executions and return what each returned, in the order of the ids.
+
+        Raises:
+            WaitTimeoutError, NodeError, ExecutionError: as `result`, for the first of them that has none.
+        """
+        found: dict[UUID, Any] = {}
+        # While some still run, the results of those that have ended are read.
+        for ended in self._ends(execution_ids, timeout_s):
+            completed = {one: found for one, found in ended.items() if found.state is ExecutionState.COMPLETED}
+            wanted: dict[UUID, list[tuple[str, Element | None]]] = {}
+            for one, execution in completed.items():
+                graph = self.graph(execution.version_id)
+                wanted[one] = [(name, None) for name in shape_sources(graph, graph.result)]
+            stored = self._records.outputs_of_many(self._tenant_id, wanted) if any(wanted.values()) else {}
+            for one, execution in completed.items():
+                output = result_output(self.graph(execution.version_id), execution.parameters, stored.get(one, ()))
+                found[one] = self._open_value(output)
+        for one in execution_ids:
+            if one not in found:
+                raise self._no_result(one, timeout_s)
+        return [found[one] for one in execution_ids]
+
+    def _no_result(self, execution_id: UUID, timeout_s: float | None) -> Exception:
         record = self.record(execution_id)
-        if not state.final:
-            raise WaitTimeoutError(
-                "wait_timeout",
-                f"Execution {execution_id} of {record.workflow_name} is still {state} after {timeout_s:g} s; it goes on.",
-                "Wait again with result(), or look at it with `wfp executions show`.",
-                execution=str(execution_id),
-            )
-        if state is not ExecutionState.COMPLETED:
-            raise failure_of(record)
-        graph = self.graph(record.version_id)
-        wanted = [(name, None) for name in shape_sources(graph, graph.result)]
-        stored = self._records.outputs(self._tenant_id, execution_id, wanted) if wanted else ()
-        return self._open_value(result_output(graph, record.parameters, stored))
+        if record.state.final:
+            return failure_of(record)
+        return WaitTimeoutError(
+            "wait_timeout",
+            f"Execution {execution_id} of {record.workflow_name} is still {record.state} after {timeout_s:g} s; it goes on.",
+            "Wait again with result(), or look at it with `wfp executions show`.",
+            execution=str(execution_id),
+        )
 
     def nodes(self, execution_id: UUID) -> list[NodeExecutionRecord]:
         """Every node and element of an execution that has begun."""
@@ -276,27 +302,6 @@ class Executions:
             found.extend(page.items)
             page = self._records.logs(self._tenant_id, execution_id, after=page.next)
         return found
-
-    def results(self, execution_ids: Sequence[UUID], timeout_s: float | None = None) -> list[Any]:
-        """Wait for several executions and return what each returned, in the order of the ids.
-
-        Raises:
-            WaitTimeoutError, NodeError, ExecutionError: as `result`, for the first of them that has none.
-        """
-        found: dict[UUID, Any] = {}
-        # While some still run, the results of those that have ended are read.
-        for states in self._ends(execution_ids, timeout_s):
-            completed = [one for one, state in states.items() if state is ExecutionState.COMPLETED]
-            heads = self._records.heads(self._tenant_id, completed)
-            wanted: dict[UUID, list[tuple[str, Element | None]]] = {}
-            for one, (version_id, _) in heads.items():
-                graph = self.graph(version_id)
-                wanted[one] = [(name, None) for name in shape_sources(graph, graph.result)]
-            stored = self._records.outputs_of_many(self._tenant_id, wanted)
-            for one, (version_id, parameters) in heads.items():
-                found[one] = self._open_value(result_output(self.graph(version_id), parameters, stored.get(one, ())))
-        # For one that has no result, `result` raises what is the matter with it.
-        return [found[one] if one in found else self.result(one, 0) for one in execution_ids]
 
     def graph(self, version_id: UUID) -> Graph:
         """The graph of a published version."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 from uuid import UUID
 
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import NewExecution, StoredRun, StoredVersion
-from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord, Page
+from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
 
 __all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Records"]
 
@@ -84,8 +84,8 @@ class Records(Protocol):
         """Lines, oldest first, a page at a time."""
         ...
 
-    def heads(self, tenant_id: UUID, execution_ids: Sequence[UUID]) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
-        """Execution -> its version and parameters."""
+    def ended(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, EndedExecution]:
+        """Those of some executions that have ended."""
         ...
 
     def outputs_of_many(
@@ -109,15 +109,10 @@ class Changes(Protocol):
         ...
 
     @property
-    def version(self) -> int:
-        """The newest version."""
-        ...
-
-    @property
     def ended(self) -> int:
         """How many announcements there were that an execution has ended."""
         ...
 
-    def wait_ended(self, ended: int, timeout_s: float) -> int:
-        """Wait until an execution is announced to have ended after the count `ended`; returns the newest count."""
+    def wait_ended(self, ended: int, among: Set[UUID], timeout_s: float) -> bool:
+        """Wait until one of some executions may have ended after the count `ended`; False when the time is over."""
         ...

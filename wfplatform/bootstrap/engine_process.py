@@ -17,10 +17,11 @@ from uuid import UUID
 from wfplatform.artifacts import Artifacts
 from wfplatform.bootstrap.cluster_facts import ClusterFacts
 from wfplatform.bootstrap.system import SystemClock, SystemIds, release
+from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.engine.cluster import ClusterBack, OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.loop import EngineLoop, Lease, Wake
-from wfplatform.engine.orchestrator import ENGINE_CHANNEL, EngineOptions, Orchestrator
+from wfplatform.engine.orchestrator import EngineOptions, Orchestrator
 from wfplatform.errors import ConflictError
 from wfplatform.executors.dask import DaskExecutor
 from wfplatform.settings import Settings

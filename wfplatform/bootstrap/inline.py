@@ -14,13 +14,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from wfplatform.app.changes import ChangeCounter
-from wfplatform.app.executions import ENGINE_CHANNEL, EXECUTION_CHANNEL, Executions
+from wfplatform.app.executions import Executions
 from wfplatform.app.platform import WorkflowPlatform
 from wfplatform.artifacts import Artifacts
 from wfplatform.bootstrap.system import SystemClock, SystemIds
 from wfplatform.compiler.payload import unpack_order
 from wfplatform.compiler.segment import Limits
 from wfplatform.compiler.tree import open_output
+from wfplatform.core.announcement import ENGINE_CHANNEL, EXECUTION_CHANNEL
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.engine.cluster import OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
@@ -105,11 +106,11 @@ class InlinePlatform(WorkflowPlatform):
 
     def notify(self, channel: str, payloads: Iterable[str]) -> None:
         """The notifier of this platform."""
-        del payloads
         if channel == ENGINE_CHANNEL:
             self._loop.post(Wake())
         elif channel == EXECUTION_CHANNEL:
-            self._changes.count()
+            for payload in payloads:
+                self._changes.count(channel, payload)
 
     def close(self) -> None:
         """End it; what runs is finished first."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import getpass
 
 from wfplatform.app.changes import ChangeCounter
-from wfplatform.app.executions import EXECUTION_CHANNEL, Executions
+from wfplatform.app.executions import Executions
 from wfplatform.app.platform import WorkflowPlatform
 from wfplatform.app.requirement import RequirementCheck
 from wfplatform.artifacts import Artifacts
 from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.system import SystemIds
 from wfplatform.compiler.tree import open_output
+from wfplatform.core.announcement import EXECUTION_CHANNEL
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.settings import Settings
 from wfplatform.store import migration

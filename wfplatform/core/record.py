@@ -16,6 +16,7 @@ from wfplatform.core.graph import Json
 
 __all__ = [
     "AttemptRecord",
+    "EndedExecution",
     "ExecutionRecord",
     "LogRecord",
     "NodeExecutionRecord",
@@ -39,6 +40,14 @@ class WorkflowRecord:
     is_active: bool
     version_id: UUID | None
     number: int | None
+
+
+class EndedExecution(NamedTuple):
+    """What who waits for an execution must know when it has ended."""
+
+    state: ExecutionState
+    version_id: UUID
+    parameters: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from uuid import UUID
 from wfplatform.compiler.expand import known_sizes
 from wfplatform.compiler.order import Loaded
 from wfplatform.compiler.segment import Limits, Planned
+from wfplatform.core.announcement import ENGINE_CHANNEL, EXECUTION_CHANNEL, announcements
 from wfplatform.core.event import (
     CancelRequested,
     Claimed,
@@ -54,12 +55,10 @@ from wfplatform.engine.versions import Versions
 from wfplatform.engine.waits import CHILD_ENDED, Waits, described
 from wfplatform.errors import WfError
 
-__all__ = ["ENGINE_CHANNEL", "EXECUTION_CHANNEL", "EngineOptions", "Orchestrator"]
+__all__ = ["EngineOptions", "Orchestrator"]
 
 logger = logging.getLogger(__name__)
 
-ENGINE_CHANNEL: Final = "wfp_engine"
-EXECUTION_CHANNEL: Final = "wfp_execution"
 _COMMANDS_AT_ONCE: Final = 1000
 
 
@@ -307,7 +306,7 @@ class Orchestrator:
         self._unsent = None
         changed, self._batch.changed = self._batch.changed, {}
         if changed:
-            told = [f"{execution} {live.execution.state}" for execution, live in changed.items()]
+            told = announcements((execution, live.execution.state) for execution, live in changed.items())
             self._notifier.notify(EXECUTION_CHANNEL, told)
         if commit.children or commit.commands:
             self._notifier.notify(ENGINE_CHANNEL, ["new"])

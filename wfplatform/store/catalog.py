@@ -28,7 +28,6 @@ __all__ = ["COMMAND_KINDS", "Catalog"]
 
 COMMAND_KINDS: Final = frozenset({"cancel", "pause", "resume", "retry", "signal"})
 
-_TENANT: Final = "select set_config('app.current_tenant_id', %s, true)"
 _COLUMNS: Final = "v.id, v.tenant_id, v.workflow_id, w.name, v.number, v.digest, v.document, v.code_digest"
 _NAMES: Final = ("id", "tenant_id", "workflow_id", "name", "number", "digest", "document", "code_digest")
 _CURRENT: Final = f"""
@@ -135,7 +134,7 @@ class Catalog:
         rows = json.dumps(child_rows([(tenant_id, execution) for execution in executions]))
         try:
             with explained(), self._database.driver() as connection, connection.pipeline():
-                connection.execute(_TENANT, (str(tenant_id),))
+                connection.execute(statement.TENANT, (str(tenant_id),))
                 connection.execute(statement.CHILDREN, {"rows": rows})
                 connection.commit()
         except Exception as error:
@@ -216,5 +215,5 @@ class Catalog:
         values: Mapping[str, Any],
     ) -> tuple[Any, ...] | None:
         with connection.pipeline():
-            connection.execute(_TENANT, (str(tenant_id),))
+            connection.execute(statement.TENANT, (str(tenant_id),))
             return connection.execute(query, values).fetchone()

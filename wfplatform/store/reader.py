@@ -19,6 +19,7 @@ from wfplatform.core.identifier import lowest_id_at
 from wfplatform.core.ports import StoredRun, StoredVersion
 from wfplatform.core.record import (
     AttemptRecord,
+    EndedExecution,
     ExecutionRecord,
     LogRecord,
     NodeExecutionRecord,
@@ -27,6 +28,7 @@ from wfplatform.core.record import (
     WorkflowRecord,
 )
 from wfplatform.errors import NotFoundError, UserError
+from wfplatform.store import statement
 from wfplatform.store.database import Database
 from wfplatform.store.failure import explained
 from wfplatform.store.record_row import (
@@ -56,6 +58,9 @@ _VERSION: Final = Row.metadata.tables["workflow_version"].c
 
 _NODE_HIDDEN: Final = {"tenant_id", "upstream", "alone"}
 _HEX: Final = frozenset("0123456789abcdef")
+_ENDED: Final = """
+select id, state, version_id, parameters from execution
+where id = any(%b) and state in ('completed', 'failed', 'cancelled')"""
 
 
 class Reader:
@@ -144,10 +149,17 @@ class Reader:
     def states(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, ExecutionState]:
         """The states of executions; those that do not exist are left out."""
         with explained(), self._database.driver() as connection, connection.pipeline():
-            # Asked for again and again by whoever waits: without the expression language, which costs more than the query.
-            connection.execute("select set_config('app.current_tenant_id', %s, true)", (str(tenant_id),))
-            found = connection.execute("select id, state from execution where id = any(%s)", (list(execution_ids),))
+            connection.execute(statement.TENANT, (str(tenant_id),))
+            found = connection.execute("select id, state from execution where id = any(%b)", (list(execution_ids),))
             return {id: ExecutionState(state) for id, state in found.fetchall()}
+
+    def ended(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, EndedExecution]:
+        """Those of some executions that have ended; the others are left out."""
+        with explained(), self._database.driver() as connection, connection.pipeline():
+            # Asked for again and again by whoever waits: without the expression language, which costs more than the query.
+            connection.execute(statement.TENANT, (str(tenant_id),))
+            found = connection.execute(_ENDED, (list(execution_ids),))
+            return {id: EndedExecution(ExecutionState(state), *rest) for id, state, *rest in found.fetchall()}
 
     def keyed(self, tenant_id: UUID, workflow_name: str, idempotency_key: str) -> UUID | None:
         """The execution of a workflow that was started under a key."""
@@ -325,7 +337,7 @@ class Reader:
     def surroundings(self, tenant_id: UUID, version_id: UUID) -> tuple[Mapping[str, str], Sequence[Mapping[str, Json]]]:
         """What a version needs (distribution -> version), and what the workers of living engines have."""
         with explained(), self._database.driver() as connection:
-            connection.execute("select set_config('app.current_tenant_id', %s, true)", (str(tenant_id),))
+            connection.execute(statement.TENANT, (str(tenant_id),))
             needed = connection.execute(
                 "select requirements from workflow_version where id = %s", (version_id,)
             ).fetchone()
@@ -336,21 +348,12 @@ class Reader:
         found = [environment for (environments,) in there for environment in environments]
         return needed[0] if needed else {}, found
 
-    def heads(self, tenant_id: UUID, execution_ids: Sequence[UUID]) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
-        """Execution -> its version and parameters."""
-        with explained(), self._database.driver() as connection:
-            connection.execute("select set_config('app.current_tenant_id', %s, true)", (str(tenant_id),))
-            found = connection.execute(
-                "select id, version_id, parameters from execution where id = any(%s)", (list(execution_ids),)
-            )
-            return {id: (version_id, parameters) for id, version_id, parameters in found.fetchall()}
-
     def outputs_of_many(
         self, tenant_id: UUID, wanted: Mapping[UUID, Sequence[tuple[str, Element | None]]]
     ) -> Mapping[UUID, Sequence[StoredRun]]:
         """What is committed of some elements (None: of all of a node) of several executions, with their outputs."""
         with explained(), self._database.driver() as connection:
-            connection.execute("select set_config('app.current_tenant_id', %s, true)", (str(tenant_id),))
+            connection.execute(statement.TENANT, (str(tenant_id),))
             return read_outputs_of_many(connection, wanted)
 
     def outputs(
@@ -360,7 +363,7 @@ class Reader:
         artifacts stand in them as `body`.
         """
         with explained(), self._database.driver() as connection:
-            connection.execute("select set_config('app.current_tenant_id', %s, true)", (str(tenant_id),))
+            connection.execute(statement.TENANT, (str(tenant_id),))
             return read_outputs(connection, execution_id, wanted)
 
     # -- details

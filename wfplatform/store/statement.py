@@ -33,6 +33,7 @@ __all__ = [
     "RESET",
     "RUNS",
     "TAKE_OVER",
+    "TENANT",
     "TIDY",
 ]  # fmt: skip
 
@@ -226,6 +227,9 @@ select c.id, c.execution_id, c.kind, c.payload, c.created_by
 from command c join execution e on e.id = c.execution_id
 where c.done_at is null and e.engine_id = %(engine)s
 order by c.id limit %(limit)s"""
+
+TENANT: Final = "select set_config('app.current_tenant_id', %s, true)"
+"""For the rest of the transaction."""
 
 # Skips an engine that is in the middle of a commit: either it is alive, or the server ends its session within seconds.
 TAKE_OVER: Final = """

@@ -15,7 +15,7 @@ from wfplatform.core.execution import Element, ExecutionState, NodeState
 from wfplatform.core.graph import Json
 from wfplatform.core.identifier import TimeOrderedIds
 from wfplatform.core.ports import Ids, NewCommand, NewExecution, StoredRun, StoredVersion
-from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
+from wfplatform.core.record import AttemptRecord, EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_contents import StoredElement
 from wfplatform.errors import ConflictError, DefinitionError, NotFoundError
@@ -149,10 +149,16 @@ class MemoryReader:
         """A version by its id."""
         return self._store.version(version_id)
 
-    def heads(self, tenant_id: UUID, execution_ids: Sequence[UUID]) -> Mapping[UUID, tuple[UUID, Mapping[str, Json]]]:
-        """Execution -> its version and parameters."""
-        found = [self.execution(tenant_id, one) for one in execution_ids]
-        return {row.id: (row.version_id, row.parameters) for row in found}
+    def ended(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, EndedExecution]:
+        """Those of some executions that have ended."""
+        with self._store.transaction():
+            known = self._store.contents.executions
+            found = [known[one] for one in execution_ids if one in known and known[one].state.final]
+        return {
+            row.id: EndedExecution(row.state, row.version_id, row.parameters)
+            for row in found
+            if row.tenant_id == tenant_id
+        }
 
     def outputs_of_many(
         self, tenant_id: UUID, wanted: Mapping[UUID, Sequence[tuple[str, Element | None]]]
