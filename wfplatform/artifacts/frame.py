@@ -23,6 +23,9 @@ FRAME: Final = "pandas.DataFrame"
 SERIES: Final = "pandas.Series"
 
 _COLUMN: Final = "value"
+_HEADERS_KEPT: Final = 1_000
+_headers_seen: Final[set[tuple[object, ...]]] = set()
+"""Headers that came back the same: finding that out takes longer than to write a small frame."""
 _INDEXES: Final = frozenset({
     pd.Index, pd.RangeIndex, pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex, pd.CategoricalIndex,
     pd.IntervalIndex,
@@ -58,8 +61,7 @@ def encode(value: Any, sink: Sink, compression: str | None) -> str | None:
     _note(frame, mark)
     try:
         data = pa.Table.from_pandas(frame, nthreads=1)
-        # Nearly all that can go astray stands in the schema: a frame without rows tells it at little cost.
-        if data.num_columns == 0 or not _same_header(frame.iloc[:0], _frame(data.slice(0, 0), mark)):
+        if data.num_columns == 0 or not _comes_back(frame, data, mark):
             return None
         table.write(data, mark, sink, compression)
     except table.NOT_CARRIED:
@@ -103,6 +105,38 @@ def _frame(data: Any, mark: dict[str, Any]) -> Any:
     if "freq" in mark:
         frame.index.freq = mark["freq"]
     return frame
+
+
+def _comes_back(frame: Any, data: Any, mark: dict[str, Any]) -> bool:
+    """Whether the header makes the whole way there and back. Nearly all that can go astray stands in it."""
+    header = _header(frame, data, mark)
+    known = header is not None and header in _headers_seen
+    if known:
+        return True
+    if not _same_header(frame.iloc[:0], _frame(data.slice(0, 0), mark)):
+        return False
+    if header is not None:
+        if len(_headers_seen) >= _HEADERS_KEPT:
+            _headers_seen.clear()
+        _headers_seen.add(header)
+    return True
+
+
+def _header(frame: Any, data: Any, mark: dict[str, Any]) -> tuple[object, ...] | None:
+    """What decides whether a frame comes back the same, but for its rows; None if it cannot be told at little cost.
+
+    The categories of a categorical stand beside its rows, and what is the same attribute is only known by comparing.
+    """
+    index = frame.index
+    if frame.attrs or type(frame.columns) is not pd.Index or type(index) is not pd.RangeIndex:
+        return None
+    dtypes = tuple(frame.dtypes)
+    if any(isinstance(dtype, pd.CategoricalDtype) for dtype in dtypes):
+        return None
+    kinds = tuple((type(dtype), str(dtype), str(getattr(dtype, "na_value", ""))) for dtype in dtypes)
+    zones = tuple(type(getattr(dtype, "tz", None)) for dtype in dtypes)
+    labels = (tuple(frame.columns), frame.columns.dtype, frame.columns.name, index.name)
+    return (labels, kinds, zones, tuple(data.schema.types), mark["kind"], repr(mark.get("utc")))
 
 
 def _note(frame: Any, mark: dict[str, Any]) -> None:

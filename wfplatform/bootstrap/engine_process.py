@@ -38,6 +38,7 @@ __all__ = ["FENCED_EXIT_CODE", "main", "run_engine"]
 logger = logging.getLogger(__name__)
 
 FENCED_EXIT_CODE = 75
+_LINGER_S: Final = 0.03
 _COLLECT_EVERY: Final = 500_000
 """Objects made and not dropped again, after which the garbage collector does not wait for a pause."""
 
@@ -97,7 +98,9 @@ def run_engine(settings: Settings) -> int:
         clock=clock,
         ids=ids,
         notifier=notifier,
-        options=EngineOptions(max_executions=settings.max_concurrent_executions, grace_s=settings.stop_grace_s),
+        options=EngineOptions(
+            max_executions=settings.max_concurrent_executions, grace_s=settings.stop_grace_s, linger_s=_LINGER_S
+        ),
     )
 
     def housekeeping() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import log2
 from uuid import UUID
 
 from wfplatform.compiler.dask_graph import ClusterTask
@@ -155,10 +156,21 @@ def bundle(
     return tasks
 
 
+def _duration_class(expected_s: float) -> str:
+    """A letter for tasks that take about as long, a factor of two each.
+
+    Dask learns durations by the words a key begins with, and places tasks by them: under one word for all, it would take a
+    long task for a short one, and leave it where its inputs are.
+    """
+    step = max(0, min(25, int(log2(max(expected_s, 1e-4) / 1e-4))))
+    return chr(ord("a") + step)
+
+
 def _task(engine: str, group: Sequence[tuple[Segment, Part]], keys: dict[str, str], budget_s: float) -> ClusterTask:
     first = group[0][0]
     # A worker tells by the key to which lane a task goes.
-    key = f"wfp-io-{first.id}" if first.lane is Lane.IO else f"wfp-{first.id}"
+    lane = "wfp-io" if first.lane is Lane.IO else "wfp"
+    key = f"{lane}-{_duration_class(sum(segment.expected_s for segment, _ in group))}-{first.id}"
     needs = tuple(dict.fromkeys(keys[need] for segment, _ in group for need in sorted(segment.needs)))
     single = len(group) == 1 and sum(len(member.span) for member in first.members) == 1
     order = SegmentOrder(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
+from typing import Final
 
 from wfplatform.compiler.segment import BLOCKED, KNOWN, Chunk, Flights, Limits, Member, Planned, Segment
 from wfplatform.compiler.supply import Supply
@@ -19,6 +20,11 @@ from wfplatform.core.graph import Graph, Link, Node, NodeKind
 from wfplatform.core.policy import Lane
 
 __all__ = ["plan"]
+
+_WIDE: Final = 4
+"""With so many elements for each slot, one that takes longer than the others does not leave the rest of the cluster idle."""
+_MOST_NEEDS: Final = 8
+"""What waits for more segments than these does not join one of them."""
 
 
 def plan(
@@ -54,6 +60,7 @@ class _Open:
     id: str
     lane: Lane
     key: tuple[object, ...]
+    start_s: float = 0.0
     members: list[Member] = field(default_factory=list)
     needs: set[str] = field(default_factory=set)
     known: dict[tuple[str, Element], None] = field(default_factory=dict)
@@ -63,16 +70,29 @@ class _Open:
     announce: bool = False
     unknown: bool = False
 
+    @property
+    def finish_s(self) -> float:
+        """When it should have ended, if nothing else ran."""
+        return self.start_s + max(self.expected_s, 1e-9)
+
 
 @dataclass(slots=True)
 class _Piece:
-    """Elements of one node that get their inputs from the same places."""
+    """Elements of one node that get their inputs from the same places.
+
+    Args:
+        aligned: those of `needs` that compute the very elements these follow, one by one.
+        linear: nobody else waits for what these wait for.
+        wide: beside these are enough of their kind to keep the cluster busy.
+    """
 
     start: int
     stop: int
     needs: frozenset[str]
     known: tuple[tuple[str, Element], ...]
+    aligned: frozenset[str]
     linear: bool
+    wide: bool
 
 
 class _Planner:
@@ -98,6 +118,7 @@ class _Planner:
         self.actions: list[tuple[str, Element]] = []
         self.roots: dict[tuple[object, ...], _Open] = {}
         self.free = dict(limits.free)
+        self.grown = False
 
     def plan(self) -> Planned:
         candidates: list[tuple[Node, list[tuple[Span, int, bool]]]] = []
@@ -112,13 +133,16 @@ class _Planner:
                 each_s = self.costs.get(node.id, self.limits.unknown_s)
                 total_s += each_s * sum(len(span) for span, _, _ in spans)
         limits = self.limits
-        self.target_s = min(max(total_s / (2 * limits.slots), limits.shortest_s), limits.longest_s)
+        self.share_s = total_s / (2 * limits.slots)
+        self.target_s = min(max(self.share_s, limits.shortest_s), limits.longest_s)
         for node, spans in candidates:
             if node.type in NodeKind.ENGINE_SIDE:
                 self.act(node, spans)
             else:
                 for span, attempt, alone in spans:
                     self.place(node, span, attempt, alone)
+        # One that grew may by now need a segment that was opened after it; that one begins earlier.
+        ordered = sorted(self.segments.values(), key=lambda one: one.start_s) if self.grown else self.segments.values()
         return Planned(
             segments=tuple(
                 Segment(
@@ -133,7 +157,7 @@ class _Planner:
                     solo=opened.solo,
                     announce=opened.announce,
                 )
-                for opened in self.segments.values()
+                for opened in ordered
             ),
             actions=tuple(self.actions),
         )
@@ -191,18 +215,24 @@ class _Planner:
         solo = node.policy.effect or node.policy.cache is not None
         if solo and shared_needs:
             return
+        linear = self._linear(node)
         if not along:
-            yield _Piece(span.start, span.stop, frozenset(shared_needs), tuple(shared_known), self._linear(node))
+            needs = frozenset(shared_needs)
+            # One that is not mapped follows what is not mapped either; elements of a map part from what they share.
+            aligned = needs if node.rank == 0 else frozenset()
+            yield _Piece(span.start, span.stop, needs, tuple(shared_known), aligned, linear, wide=False)
             return
+        wide = len(span) >= _WIDE * self.limits.slots
         for start, stop in self._cuts(along, span):
-            needs, known = set(shared_needs), dict(shared_known)
+            follows: set[str] = set()
+            known = dict(shared_known)
             ready = True
             for link in along:
                 if self.execution.nodes[link.source].rank > node.rank:
                     for index in range(start, stop):
                         prefix = (*span.prefix, index)
                         ready = ready and self._gather(
-                            self.supply.below(link.source, prefix), link, prefix, needs, known
+                            self.supply.below(link.source, prefix), link, prefix, follows, known
                         )
                     continue
                 inside = [c for c in self.supply.chunks(link.source, span.prefix) if c.start < stop and c.stop > start]
@@ -212,11 +242,12 @@ class _Planner:
                     if chunk.segment == BLOCKED:
                         ready = False
                     elif chunk.segment != KNOWN:
-                        needs.add(chunk.segment)
+                        follows.add(chunk.segment)
                     elif link.port or link.guards:
                         known |= dict.fromkeys((link.source, (*span.prefix, i)) for i in range(start, stop))
+            needs = frozenset(shared_needs | follows)
             if ready and not (solo and needs):
-                yield _Piece(start, stop, frozenset(needs), tuple(known), self._linear(node))
+                yield _Piece(start, stop, needs, tuple(known), frozenset(follows), linear, wide)
 
     def _cuts(self, along: list[Link], span: Span) -> Iterator[tuple[int, int]]:
         marks = {span.start, span.stop}
@@ -265,7 +296,7 @@ class _Planner:
             if host is not None:
                 self._join(host, node, Span(node.id, span.prefix, start, piece.stop), attempt, each_s, piece)
                 continue
-            step = 1 if solo else self._chunk_length(piece.stop - piece.start, each_s, cost_s is None)
+            step = 1 if solo else self._chunk_length(node, piece.stop - piece.start, each_s, cost_s is None)
             while start < piece.stop:
                 if policy.limit is not None:
                     name, most = policy.limit
@@ -276,18 +307,29 @@ class _Planner:
                 stop = min(start + step, piece.stop)
                 part = Span(node.id, span.prefix, start, stop)
                 root = None if solo or piece.needs else self._root(key, len(part), each_s, cost_s is None)
-                opened = root or self._open(policy.lane, key, solo)
+                opened = root or self._open(policy.lane, key, solo, piece.needs)
                 opened.announce = opened.announce or alone
                 if root is None and not solo and not piece.needs:
                     self.roots[key] = opened
                 self._join(opened, node, part, attempt, each_s, piece)
                 start = stop
 
-    def _chunk_length(self, count: int, each_s: float, unknown: bool) -> int:
+    def _chunk_length(self, node: Node, count: int, each_s: float, unknown: bool) -> int:
         limits = self.limits
+        each_s = max(each_s, 1e-7)
+        wide = ceil(count / (_WIDE * limits.slots))
         if unknown:
-            return max(1, min(limits.most_unknown, ceil(count / (4 * limits.slots))))
-        return max(1, min(limits.most, int(self.target_s / max(each_s, 1e-7))))
+            return max(1, min(limits.most_unknown, wide))
+        length = min(limits.most, int(self.target_s / each_s))
+        if self._is_followed(node):
+            # What follows joins these: leave it room, and leave enough segments for all slots.
+            length = min(length, max(wide, int(limits.shortest_s / each_s)))
+        return max(1, length)
+
+    def _is_followed(self, node: Node) -> bool:
+        """Whether another mapped node takes the elements of this one, one by one."""
+        rank, nodes = node.rank, self.execution.nodes
+        return any(link.shared == rank == nodes[link.target].rank for link in self.graph.dependants[node.id])
 
     def _fits(self, opened: _Open, count: int, each_s: float, budget_s: float, unknown: bool) -> bool:
         limits = self.limits
@@ -298,15 +340,34 @@ class _Planner:
         return opened.expected_s + count * each_s <= budget_s
 
     def _host(self, piece: _Piece, key: tuple[object, ...], each_s: float, unknown: bool) -> _Open | None:
-        """The segment of this plan that computes all that the piece needs, if the piece may join it."""
-        if len(piece.needs) != 1:
+        """The segment of this plan that the piece waits for last, if the piece may join it."""
+        if not piece.needs or len(piece.needs) > _MOST_NEEDS:
             return None
-        opened = self.segments.get(next(iter(piece.needs)))
+        opened = max(
+            (self.segments[need] for need in piece.needs if need in self.segments),
+            key=lambda one: one.finish_s,
+            default=None,
+        )
         if opened is None or opened.key != key:
             return None
-        budget_s = self.limits.longest_s if piece.linear else self.target_s
+        for need in piece.needs - opened.needs - {opened.id}:
+            other = self.segments.get(need)
+            # What the segment is to wait for as well must be there when it begins. That also rules out what waits for it.
+            if other is None or other.finish_s > opened.start_s:
+                return None
+        budget_s = self._budget_s(opened, piece)
         fits = self._fits(opened, piece.stop - piece.start, each_s, budget_s, unknown)
         return opened if fits else None
+
+    def _budget_s(self, opened: _Open, piece: _Piece) -> float:
+        """How long a segment may be with this piece in it. Where joining costs no parallel work, it saves moving values."""
+        limits = self.limits
+        if opened.id in piece.aligned:
+            if piece.linear:
+                return limits.longest_chain_s
+            if piece.wide:
+                return max(min(self.share_s, limits.longest_chain_s), self.target_s)
+        return limits.longest_s if piece.linear else self.target_s
 
     def _root(self, key: tuple[object, ...], count: int, each_s: float, unknown: bool) -> _Open | None:
         opened = self.roots.get(key)
@@ -314,14 +375,18 @@ class _Planner:
             return None
         return opened
 
-    def _open(self, lane: Lane, key: tuple[object, ...], solo: bool) -> _Open:
-        opened = _Open(self.new_segment_id(), lane, key, solo=solo)
+    def _open(self, lane: Lane, key: tuple[object, ...], solo: bool, needs: frozenset[str]) -> _Open:
+        start_s = max((self.segments[need].finish_s for need in needs if need in self.segments), default=0.0)
+        opened = _Open(self.new_segment_id(), lane, key, start_s, solo=solo)
         self.segments[opened.id] = opened
         return opened
 
     def _join(self, opened: _Open, node: Node, part: Span, attempt: int, each_s: float, piece: _Piece) -> None:
+        more = piece.needs - opened.needs - {opened.id}
+        if more:
+            self.grown = self.grown or bool(opened.members)
+            opened.needs |= more
         opened.members.append(Member(part, attempt))
-        opened.needs |= piece.needs - {opened.id}
         opened.known |= dict.fromkeys(piece.known)
         opened.expected_s += each_s * len(part)
         opened.elements += len(part)

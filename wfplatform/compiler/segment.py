@@ -100,7 +100,8 @@ class Limits:
 
     Args:
         slots: nodes that run at the same moment on the cluster.
-        longest_s: no segment of several elements is expected to take longer.
+        longest_s: no segment of elements that could run side by side is expected to take longer.
+        longest_chain_s: no segment of several elements is expected to take longer.
         shortest_s: below this, splitting for the sake of parallel work costs more than it brings.
         unknown_s: what a node is taken to cost before one was seen.
         most: elements in one segment; `most_unknown` while their cost is unknown.
@@ -109,6 +110,7 @@ class Limits:
 
     slots: int = 2
     longest_s: float = 0.05
+    longest_chain_s: float = 0.5
     shortest_s: float = 0.005
     unknown_s: float = 0.002
     most: int = 2000

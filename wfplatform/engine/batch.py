@@ -87,6 +87,12 @@ class Batch:
         return commit
 
     @property
+    def urgent(self) -> bool:
+        """Whether anything waits for what is to be committed, or nothing is."""
+        follows = self.to_plan or self.to_cancel or self.finished
+        return bool(follows or self.children or self.commands or self.commands_done or not self.records)
+
+    @property
     def pending(self) -> bool:
         """Whether something waits to be committed."""
         return bool(self.records or self.children or self.commands)

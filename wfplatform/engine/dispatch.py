@@ -156,6 +156,7 @@ class Dispatch:
         return Limits(
             slots=slots,
             longest_s=cut.longest_s,
+            longest_chain_s=cut.longest_chain_s,
             shortest_s=cut.shortest_s,
             unknown_s=cut.unknown_s,
             most=cut.most,

@@ -153,6 +153,9 @@ class EngineLoop:
 
     def _patience(self, since_look_s: float) -> float:
         patience_s = max(0.0, self._poll_s - since_look_s)
+        linger_s = self._orchestrator.patience_s
+        if linger_s is not None:
+            patience_s = min(patience_s, linger_s)
         due_at = self._orchestrator.next_timer_at
         if due_at is not None:
             patience_s = min(patience_s, max(0.0, (due_at - self._clock.now()).total_seconds()))

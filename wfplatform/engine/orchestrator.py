@@ -71,12 +71,14 @@ class EngineOptions:
         claim_at_once: taken in one transaction.
         budget_s: time after which a segment of several nodes gives the rest back.
         grace_s: time a cancelled or timed-out node has to clean up, as workers know it.
+        linger_s: what nothing waits for is committed at most this much later, together with what came in the meantime.
     """
 
     max_executions: int = 1000
     claim_at_once: int = 200
     budget_s: float = 1.0
     grace_s: float = 5.0
+    linger_s: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
 
@@ -146,6 +148,7 @@ class Orchestrator:
         self._admission = Admission()
         self._unsent: Commit | None = None
         self._look_again = False
+        self._linger_until_s: float | None = None
 
     # -- one turn
 
@@ -167,8 +170,27 @@ class Orchestrator:
         look, self._look_again = look or self._look_again, False
         claimed = self._look() if look else 0
         self._check_deadlines(now)
-        self._settle()
+        if not self._lingers():
+            self._settle()
         return self._look_again or claimed >= self._options.claim_at_once
+
+    def _lingers(self) -> bool:
+        """Whether what is to be committed may wait for more to come."""
+        if self._batch.urgent:
+            self._linger_until_s = None
+            return False
+        now_s = self._clock.monotonic_s()
+        if self._linger_until_s is None:
+            self._linger_until_s = now_s + self._options.linger_s
+        if now_s < self._linger_until_s:
+            return True
+        self._linger_until_s = None
+        return False
+
+    @property
+    def patience_s(self) -> float | None:
+        """Seconds until a turn is due to commit what lingers; None if nothing does."""
+        return None if self._linger_until_s is None else max(0.0, self._linger_until_s - self._clock.monotonic_s())
 
     @property
     def next_timer_at(self) -> datetime | None:

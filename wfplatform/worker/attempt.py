@@ -21,8 +21,8 @@ from wfplatform.worker.capture import NodeLog
 
 __all__ = ["ALARM_MARGIN_S", "ANNOUNCE_AFTER_S", "Attempt", "AttemptEnded", "Watch"]
 
-ANNOUNCE_AFTER_S: Final = 0.02
-"""An attempt that lasts longer is announced as started."""
+ANNOUNCE_AFTER_S: Final = 0.1
+"""An attempt that lasts longer is announced as started; of a shorter one, its end tells soon enough that it ran."""
 ALARM_MARGIN_S: Final = 1.0
 """The alarm leaves the watch this long to end the process in a better way."""
 _CANCELLED_KEPT: Final = 10_000

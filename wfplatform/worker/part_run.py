@@ -84,12 +84,40 @@ class PartRun:
         part = self.part
         try:
             with self.version.active():
-                for index, span, attempt in part.members:
+                last_reads = self._last_reads()
+                for place, (index, span, attempt) in enumerate(part.members):
                     if not self.run_span(index, span, attempt):
                         break
+                    for read in last_reads.get(place, ()):
+                        self._forget(read)
         finally:
             self.finalise()
         exported.take(part, self.scope, self.version.active)
+
+    def _last_reads(self) -> Mapping[int, Sequence[int]]:
+        """Place of a member -> the nodes that were run here, are read by it for the last time, and by no other segment."""
+        members = self.part.members
+        if len(members) == 1:
+            return {}
+        own = {index for index, _, _ in members} - self.part.exports
+        last: dict[int, int] = {}
+        for place, (index, _, _) in enumerate(members):
+            for link in self.graph.links[self.graph.nodes[index].id]:
+                source = self.version.index(link.source)
+                if source in own:
+                    last[source] = place
+        found: dict[int, list[int]] = {}
+        for source, place in last.items():
+            found.setdefault(place, []).append(source)
+        return found
+
+    def _forget(self, node: int) -> None:
+        """Drop the values of a node: a long segment would else hold all it ever made."""
+        for index, span, _ in self.part.members:
+            if index == node:
+                for element in span.elements():
+                    self.scope.values.pop((index, element), None)
+                    self.scope.digests.pop((index, element), None)
 
     def run_span(self, index: int, span: Span, attempt: int) -> bool:
         """Run the elements of one member; False when the segment's time is over."""

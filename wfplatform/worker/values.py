@@ -29,12 +29,13 @@ type _Packed = tuple[bytes, list[Any]]
 class SegmentValues:
     """Execution -> (index of the node, element) -> value and digest."""
 
-    __slots__ = ("_active", "_packed", "parts")
+    __slots__ = ("_active", "_packed", "_size_bytes", "parts")
 
     def __init__(self) -> None:
         self.parts: dict[UUID, tuple[dict[Any, Any], dict[Any, Any]]] = {}
         self._packed: dict[UUID, _Packed] = {}
         self._active: dict[UUID, Callable[[], AbstractContextManager[None]]] = {}
+        self._size_bytes: int | None = None
 
     def take(self, part: Part, scope: Scope, active: Callable[[], AbstractContextManager[None]]) -> None:
         """Keep what other segments may read.
@@ -53,6 +54,7 @@ class SegmentValues:
         known_values.update(values)
         known_digests.update(digests)
         self._active[part.execution] = active
+        self._size_bytes = None
 
     def fill(self, execution: UUID, scope: Scope) -> None:
         """Give the values to one who needs them, while the program is active.
@@ -81,7 +83,13 @@ class SegmentValues:
         return (_rebuild, (packed,))
 
     def __sizeof__(self) -> int:
-        # Dask asks to decide where to compute and when to spill; a guess by sampling is good enough and never slow.
+        # Dask asks to decide where to compute and when to spill, and asks again and again.
+        if self._size_bytes is None:
+            self._size_bytes = self._estimated()
+        return self._size_bytes
+
+    def _estimated(self) -> int:
+        """A guess by sampling: good enough and never slow."""
         from dask.sizeof import sizeof  # noqa: PLC0415  # only Dask asks, and it is loaded then
 
         total = 64 + sum(

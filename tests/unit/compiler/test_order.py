@@ -10,6 +10,7 @@ from wfplatform.compiler.payload import KnownOutput, Part, unpack_order
 from wfplatform.compiler.segment import Limits, Member, Segment
 from wfplatform.core.execution import Span
 from wfplatform.core.graph import Literal
+from wfplatform.core.policy import Lane
 
 
 def loaded(reached: Reached) -> Loaded:
@@ -62,14 +63,22 @@ def test_small_executions_share_a_task() -> None:
     keys: dict[str, str] = {}
     tasks = bundle("e", [part_of(segment("a", id=f"s{i}")) for i in range(10)], keys, Limits(shortest_s=0.005), 1.0)
     assert [len(unpack_order(task.order).parts) for task in tasks] == [5, 5]
-    assert keys == {f"s{i}": "wfp-s0" if i < 5 else "wfp-s5" for i in range(10)}
+    assert keys == {f"s{i}": "wfp-f-s0" if i < 5 else "wfp-f-s5" for i in range(10)}
     assert [unpack_order(task.order).budget_s for task in tasks] == [1.0, 1.0]
 
 
 def test_what_needs_others_comes_after_them_and_is_a_task_of_its_own() -> None:
     first, second = segment("a", id="s1"), segment("b", id="s2", needs=frozenset({"s1", "old"}))
     tasks = bundle("e", [part_of(first), part_of(second)], {"old": "wfp-old"}, Limits(), 1.0)
-    assert [(task.key, task.needs) for task in tasks] == [("wfp-s1", ()), ("wfp-s2", ("wfp-old", "wfp-s1"))]
+    assert [(task.key, task.needs) for task in tasks] == [("wfp-d-s1", ()), ("wfp-d-s2", ("wfp-old", "wfp-d-s1"))]
+
+
+def test_tasks_that_take_about_as_long_have_keys_that_begin_alike() -> None:
+    lasting = {"s1": 0.0, "s2": 1e-4, "s3": 0.011, "s4": 0.012, "s5": 0.2, "s6": 1e9}
+    parts = [part_of(segment("a", id=id, expected_s=expected_s, solo=True)) for id, expected_s in lasting.items()]
+    tasks = bundle("e", [*parts, part_of(segment("a", id="s7", lane=Lane.IO))], {}, Limits(), 1.0)
+    letters = [task.key.rpartition("-")[0] for task in tasks]
+    assert letters == ["wfp-a", "wfp-a", "wfp-g", "wfp-g", "wfp-k", "wfp-z", "wfp-io-d"]
 
 
 def test_a_single_element_is_never_given_back() -> None:

@@ -73,6 +73,37 @@ def test_what_is_mapped_along_joins_its_own_elements() -> None:
         assert [member.span.node for member in segment.members] == ["m", "p"]
 
 
+def test_where_elements_abound_all_that_follows_one_joins_it() -> None:
+    # A year, its months, what each is joined with, and two that read the joined month.
+    costs = {"a": 0.2, "b": 0.03, "m": 0.02, "p": 0.04, "s": 0.03, "t": 0.03}
+    nodes = (n("a"), over("m", "a"), n("b"), n("p", "m", "b", over={"m": 1}))
+    nodes = (*nodes, over("s", "p"), over("t", "p"), n("z", "s", "t"))
+    reached = Reached(*nodes, m=12, p=12, s=12, t=12)
+    found = planned(reached, costs=costs, slots=2)
+    monthly = [
+        {member.span.node for member in segment.members} for segment in found.segments if len(segment.members) > 1
+    ]
+    assert monthly == [{"m", "p", "s", "t"}] * 6
+    places = {segment.id: place for place, segment in enumerate(found.segments)}
+    assert all(places[need] < places[segment.id] for segment in found.segments for need in segment.needs)
+
+
+def test_where_elements_are_few_what_could_run_side_by_side_does() -> None:
+    found = planned(
+        Reached(over("m"), over("s", "m"), over("t", "m"), m=4, s=4, t=4), costs={"m": 0.1, "s": 0.1, "t": 0.1}, slots=2
+    )
+    assert {len(segment.members) for segment in found.segments} == {1}
+
+
+def test_nobody_is_made_to_wait_for_what_begins_later() -> None:
+    # `p` follows `m`, but needs what takes longer than all that is before `m`.
+    found = planned(
+        Reached(n("a"), n("m", "a"), n("b"), n("p", "m", "b")), costs={"a": 0.1, "m": 0.3, "b": 0.2, "p": 0.01}, slots=2
+    )
+    (host,) = [segment for segment in found.segments if any(member.span.node == "m" for member in segment.members)]
+    assert all(member.span.node != "p" for member in host.members)
+
+
 def test_nothing_is_known_of_an_unknown_node_so_it_is_cut_small() -> None:
     found = planned(Reached(over("m"), m=1000), costs={}, slots=2)
     assert max(sum(len(member.span) for member in one.members) for one in found.segments) <= 25

@@ -32,6 +32,7 @@ class Engine:
     def __init__(self, does: Callable[[int], bool] = lambda turn: False) -> None:
         self.engine_id = UUID(int=1)
         self.next_timer_at: datetime | None = None
+        self.patience_s: float | None = None
         self.turns: list[tuple[list[Any], bool]] = []
         self.taken_over = 0
         self._does = does
