@@ -75,7 +75,7 @@ class EngineOptions:
     """
 
     max_executions: int = 1000
-    claim_at_once: int = 200
+    claim_at_once: int = 500
     budget_s: float = 1.0
     grace_s: float = 5.0
     linger_s: float = 0.0
