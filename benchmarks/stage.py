@@ -17,7 +17,7 @@ from distributed import Client
 
 from benchmarks.contest import Contestant
 from benchmarks.recorded import Expected, Records
-from wfplatform.authoring.platform import Platform, use_platform
+from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles, Platform, use_platform
 from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.platform import EmbeddedPlatform
 from wfplatform.settings import Settings
@@ -60,7 +60,7 @@ class Stage:
 
     def ours(
         self,
-        run: Callable[[], Sequence[Any]],
+        run: Callable[[], Sequence[ExecutionHandle]],
         expected: Expected,
         right: Callable[[Any], bool],
         prepare: Callable[[], None] = lambda: None,
@@ -76,7 +76,11 @@ class Stage:
 
         def turn() -> Came:
             handles = run()
-            return Came(self.platform.results(handles, 600), tuple(handle.id for handle in handles))
+            if isinstance(handles, ExecutionHandles):
+                results = handles.results(600)
+            else:
+                results = [handle.result(600) for handle in handles]
+            return Came(results, tuple(handle.id for handle in handles))
 
         def check(came: Came) -> str:
             if not right(came.result):

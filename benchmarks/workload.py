@@ -43,9 +43,9 @@ def dask_side(side: str, ways: Mapping[str, Callable[[], Any]], right: Callable[
     return [Contestant(name=f"{side}, {way}", run=run, check=check) for way, run in ways.items()]
 
 
-def run_once(flow: Workflow[[], Any]) -> list[ExecutionHandle]:
+def run_once(flow: Workflow[..., Any], **parameters: Any) -> list[ExecutionHandle]:
     """Start one execution."""
-    return [flow.run()]
+    return [flow.run(**parameters)]
 
 
 def best_of(times: Mapping[str, Times], side: str) -> tuple[str, Times]:
@@ -183,7 +183,7 @@ def one(stage: Stage, rounds: int, patience_s: float) -> list[Result]:
         "get": lambda: work.many_of_tasks(stage.client, [1])[0],
     }
     contestants = [
-        stage.ours(lambda: [work.three.run(value=1)], Expected(nodes=3, lines=1), expects([3])),
+        stage.ours(partial(run_once, work.three, value=1), Expected(nodes=3, lines=1), expects([3])),
         *dask_side(INF, ways, expects(3)),
     ]
     times = contest(contestants, rounds=rounds, fewest=20, patience_s=patience_s, warm_up=3, pause_s=0.03)
@@ -211,7 +211,7 @@ def flights(stage: Stage, rounds: int, patience_s: float) -> list[Result]:
     nodes = len(flight.MONTHS) * 5 + 16
     contestants = [
         stage.ours(
-            lambda: [flight.uncached_flights.run()],
+            partial(run_once, flight.uncached_flights),
             Expected(nodes=nodes, lines=len(flight.MONTHS) + 1),
             right,
             prepare=stage.forget_artifacts,

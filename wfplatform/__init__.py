@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wfplatform.authoring.loop import loop
     from wfplatform.authoring.node import NodeFunction, node
     from wfplatform.authoring.output import Output, each, unmapped
-    from wfplatform.authoring.platform import ExecutionHandle, use_platform
+    from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles, use_platform
     from wfplatform.authoring.workflow import Workflow, workflow
     from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, Retry
     from wfplatform.errors import (
@@ -48,6 +48,7 @@ __all__ = [
     "ExecutionCancelledError",
     "ExecutionError",
     "ExecutionHandle",
+    "ExecutionHandles",
     "Lane",
     "NodeContext",
     "NodeError",
@@ -87,6 +88,7 @@ __all__ = [
 _HOME = {
     "Cache": "core.policy",
     "ExecutionHandle": "authoring.platform",
+    "ExecutionHandles": "authoring.platform",
     "Lane": "core.policy",
     "NodeContext": "authoring.context",
     "NodeFunction": "authoring.node",

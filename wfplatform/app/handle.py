@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 from uuid import UUID
 
 from wfplatform.app.executions import Executions
+from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles
 from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord
 
-__all__ = ["Execution"]
+__all__ = ["Execution", "StartedExecutions"]
 
 
 class Execution:
@@ -83,3 +84,32 @@ class Execution:
     def __repr__(self) -> str:
         record = self.record
         return f"<execution {self._id} of {record.workflow_name}: {record.state}>"
+
+
+class StartedExecutions(ExecutionHandles):
+    """Executions that were started together.
+
+    Args:
+        executions: how they are asked about.
+        ids: which they are.
+    """
+
+    def __init__(self, executions: Executions, ids: Sequence[UUID]) -> None:
+        self._executions = executions
+        self._handles = [Execution(executions, one) for one in ids]
+
+    @overload
+    def __getitem__(self, index: int) -> Execution: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ExecutionHandle]: ...
+
+    def __getitem__(self, index: int | slice) -> Execution | list[ExecutionHandle]:
+        return list(self._handles[index]) if isinstance(index, slice) else self._handles[index]
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def results(self, timeout_s: float | None = None) -> list[Any]:
+        """Wait for all of them and return what each returned."""
+        return self._executions.results([one.id for one in self._handles], timeout_s)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from wfplatform.app.executions import Executions, Publication
-from wfplatform.app.handle import Execution
+from wfplatform.app.handle import Execution, StartedExecutions
 from wfplatform.authoring.platform import RunOptions
 from wfplatform.authoring.workflow import Workflow
 from wfplatform.core.graph import Json
@@ -44,7 +44,7 @@ class WorkflowPlatform:
         workflow: Workflow[..., Any],
         parameters: Sequence[Mapping[str, Json]],
         options: RunOptions | None = None,
-    ) -> list[Execution]:
+    ) -> StartedExecutions:
         """Start one execution for each set of parameters, in one transaction.
 
         Raises:
@@ -66,7 +66,7 @@ class WorkflowPlatform:
             tags=(*policy.tags, *said.tags),
             idempotency_key=said.idempotency_key,
         )
-        return [Execution(self.executions, one) for one in ids]
+        return StartedExecutions(self.executions, ids)
 
     def publish(self, workflow: Workflow[..., Any]) -> StoredVersion:
         """Publish a workflow and those it calls; what is published already is found again."""
@@ -89,18 +89,6 @@ class WorkflowPlatform:
                 requirements=dict(code.requirements),
             )
         )
-
-    def results(self, executions: Sequence[Execution], timeout_s: float | None = None) -> list[Any]:
-        """Wait for several executions and return what each returned; much quicker than asking one after the other.
-
-        Args:
-            executions: as `run_many` returned them.
-            timeout_s: seconds to wait for all of them; None = as long as it takes.
-
-        Raises:
-            WaitTimeoutError, NodeError, ExecutionError: as `Execution.result`, for the first that has no result.
-        """
-        return self.executions.results([execution.id for execution in executions], timeout_s)
 
     def execution(self, execution_id: UUID | str) -> Execution:
         """An execution that was started before, here or anywhere.

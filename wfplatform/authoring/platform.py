@@ -5,6 +5,7 @@ Refuses to know any platform: `wfplatform.bootstrap` makes the default one, at t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ from wfplatform.core.graph import Json
 if TYPE_CHECKING:
     from wfplatform.authoring.workflow import Workflow
 
-__all__ = ["ExecutionHandle", "Platform", "RunOptions", "current_platform", "use_platform"]
+__all__ = ["ExecutionHandle", "ExecutionHandles", "Platform", "RunOptions", "current_platform", "use_platform"]
 
 _platform: ContextVar[Platform | None] = ContextVar("wfplatform_platform", default=None)
 
@@ -84,6 +85,21 @@ class ExecutionHandle(Protocol):
         ...
 
 
+class ExecutionHandles(Sequence[ExecutionHandle], ABC):
+    """Several executions that were started together, in the order of their parameters."""
+
+    @abstractmethod
+    def results(self, timeout_s: float | None = None) -> list[Any]:
+        """Wait for all of them and return what each returned; much quicker than asking one after the other.
+
+        Args:
+            timeout_s: seconds to wait for all; None = as long as it takes.
+
+        Raises:
+            WaitTimeoutError, NodeError, ExecutionError: as `ExecutionHandle.result`, for the first without a result.
+        """
+
+
 class Platform(Protocol):
     """Something that runs workflows."""
 
@@ -99,7 +115,7 @@ class Platform(Protocol):
 
     def run_many(
         self, workflow: Workflow[..., Any], parameters: Sequence[Mapping[str, Json]], options: RunOptions
-    ) -> Sequence[ExecutionHandle]:
+    ) -> ExecutionHandles:
         """Start one execution for each set of parameters, in one go."""
         ...
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 from wfplatform.authoring.child import record_child
 from wfplatform.authoring.drawing import Drawing
 from wfplatform.authoring.options import NodeDefaults, NodeOptions, is_whole
-from wfplatform.authoring.platform import ExecutionHandle, RunOptions, current_platform
+from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles, RunOptions, current_platform
 from wfplatform.authoring.signature import ParameterSlot, arguments_by_name, parameter_slots, refuse_strange
 from wfplatform.authoring.trace import Traced, active_trace
 from wfplatform.core.graph import Definition, Graph, Json
@@ -144,14 +144,14 @@ class Workflow[**P, R]:
         parameters = self.parameters.to_json(self._by_name(args, kwargs))
         return current_platform().run(self, parameters, self._run_options)
 
-    def run_many(self, parameters: Sequence[Mapping[str, Any]]) -> list[ExecutionHandle]:
+    def run_many(self, parameters: Sequence[Mapping[str, Any]]) -> ExecutionHandles:
         """Start one execution for each set of parameters, in one go.
 
         Args:
             parameters: one dict for each execution.
 
         Returns:
-            The handles, in the same order.
+            The handles, in the same order; `.results()` waits for all of them.
 
         Raises:
             ParameterError: parameters of at least one of them do not fit; nothing was started.
@@ -167,7 +167,7 @@ class Workflow[**P, R]:
                 messages.append(error.message)
         if problems:
             raise ParameterError("parameters", "\n".join(messages), problems=problems, workflow=self.name)
-        return list(current_platform().run_many(self, checked, self._run_options))
+        return current_platform().run_many(self, checked, self._run_options)
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as plain Python in this process and return its result; for trying things out and for

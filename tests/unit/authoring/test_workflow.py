@@ -242,7 +242,7 @@ def test_run_refuses_before_the_platform_is_asked(platform: Platform) -> None:
 
 
 def test_run_many(platform: Platform) -> None:
-    assert summed.run_many([{"numbers": [1]}, {"numbers": [2], "by": "5"}]) == [UUID(int=1), UUID(int=2)]  # type: ignore[comparison-overlap]
+    assert list(summed.run_many([{"numbers": [1]}, {"numbers": [2], "by": "5"}])) == [UUID(int=1), UUID(int=2)]  # type: ignore[comparison-overlap]
     assert [parameters for _, parameters, _ in platform.asked] == [{"numbers": [1], "by": 1}, {"numbers": [2], "by": 5}]
 
 
