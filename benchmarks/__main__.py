@@ -31,10 +31,10 @@ def workloads(*, full: bool) -> dict[str, Callable[[Stage], list[Result]]]:
     endless_s = float("inf")
     found: dict[str, Callable[[Stage], list[Result]]] = {
         "import": lambda _: [import_time(25 if full else 7)],
-        "one": lambda stage: workload.one(stage, 300 if full else 60, endless_s if full else 9.0),
-        "chain": lambda stage: workload.chain(stage, 200, rounds, endless_s if full else 9.0),
-        "many": lambda stage: workload.many(stage, 1_000, rounds, endless_s if full else 20.0, both_ways=full),
-        "flights": lambda stage: workload.flights(stage, rounds, endless_s if full else 12.0),
+        "one": lambda stage: workload.one(stage, 300 if full else 60, endless_s if full else 7.0),
+        "chain": lambda stage: workload.chain(stage, 200, rounds, endless_s if full else 7.0),
+        "many": lambda stage: workload.many(stage, 1_000, rounds, endless_s if full else 13.0, both_ways=full),
+        "flights": lambda stage: workload.flights(stage, rounds, endless_s if full else 10.0),
     }
     if full:
         found["memory"] = lambda stage: [workload.memory(stage, 100_000)]

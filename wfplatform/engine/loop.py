@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from wfplatform.core.ports import Clock, LeaseStore
-from wfplatform.engine.cluster import ClusterReport
+from wfplatform.engine.cluster import ClusterReport, OutcomesArrived
 from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.errors import PlatformError
 
@@ -20,7 +20,8 @@ __all__ = ["EngineLoop", "Lease", "Wake"]
 logger = logging.getLogger(__name__)
 
 _MOST_REPORTS: Final = 500
-"""Taken into one batch."""
+_MOST_BYTES: Final = 512 * 1024
+"""Taken into one batch; a few thousand outcomes, which take ten times as much room once they are opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ class EngineLoop:
         """What came in; waits for the first message only."""
         reports: list[ClusterReport] = []
         woken = False
+        size_bytes = 0
         try:
             messages = self._inbox.get(timeout=patience_s) if patience_s > 0 else self._inbox.get_nowait()
             while True:
@@ -173,7 +175,8 @@ class EngineLoop:
                         woken = True
                     else:
                         reports.append(message)
-                if len(reports) >= _MOST_REPORTS:
+                        size_bytes += len(message.body) if isinstance(message, OutcomesArrived) else 0
+                if len(reports) >= _MOST_REPORTS or size_bytes >= _MOST_BYTES:
                     break
                 messages = self._inbox.get_nowait()
         except queue.Empty:

@@ -104,6 +104,25 @@ def test_what_came_in_meanwhile_is_one_batch() -> None:
     assert running.engine.turns[1] == ([OutcomesArrived(b"1"), OutcomesArrived(b"2"), OutcomesArrived(b"3")], False)
 
 
+def test_a_batch_is_bounded_by_what_its_messages_hold() -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold(turn: int) -> bool:
+        if turn == 1:
+            entered.set()
+            go_on.wait(WAIT_S)
+        return False
+
+    running = Running(Engine(hold))
+    assert entered.wait(WAIT_S)
+    for _ in range(10):
+        running.loop.post(OutcomesArrived(b"x" * 300_000))
+    go_on.set()
+    running.until(lambda: sum(len(reports) for reports, _ in running.engine.turns) == 10)
+    running.stop()
+    assert [len(reports) for reports, _ in running.engine.turns[1:6]] == [2] * 5
+
+
 def test_while_there_is_more_it_does_not_wait() -> None:
     running = Running(Engine(lambda turn: turn < 4))
     running.until(lambda: len(running.engine.turns) == 4)
