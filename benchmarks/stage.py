@@ -20,6 +20,7 @@ from benchmarks.recorded import Expected, Records
 from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles, Platform, use_platform
 from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.platform import EmbeddedPlatform
+from wfplatform.executors.security import cluster_security
 from wfplatform.settings import Settings
 
 __all__ = ["OURS", "Came", "Stage", "stage"]
@@ -115,9 +116,10 @@ def stage() -> Iterator[Stage]:
         platform = EmbeddedPlatform(settings)
         try:
             records = Records(platform)
+            security = cluster_security(platform.address.cluster_tls)
             with (
                 dask.config.set({"distributed.comm.compression": False}),
-                Client(platform.address.scheduler_address, set_as_default=False) as client,
+                Client(platform.address.scheduler_address, security=security, set_as_default=False) as client,
                 use_platform(cast("Platform", platform)),
             ):
                 client.wait_for_workers(settings.workers, timeout=60)

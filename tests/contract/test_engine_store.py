@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,19 +13,31 @@ import pytest
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Claim, Commit, ExecutionChange, NewCommand, NewExecution, NodeRecord, StoredVersion
+from wfplatform.core.ports import (
+    Claim,
+    Commit,
+    ExecutionChange,
+    NewCommand,
+    NewExecution,
+    NodeRecord,
+    Publication,
+    StoredVersion,
+)
 from wfplatform.errors import ConflictError, NotFoundError
 
 IDS = TimeOrderedIds()
 T0 = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 AT = T0.timestamp()
 LONG_S = 60.0
+OVER_S = -1.0
+"""A lease that ended a second ago."""
 VALUE = {"result": {"codec": "json", "size": 1, "digest": "d" * 64, "value": {"b": 1, "a": [1e16, -0.0, "é"]}}}
 
 
 def published(subject: Any, name: str = "delays", digest: str = "v1") -> StoredVersion:
     found: StoredVersion = subject.catalog.publish(
-        DEFAULT_TENANT, name=name, digest=digest, document={"nodes": [], "a": 1e16}, code=b"code of " + digest.encode()
+        DEFAULT_TENANT,
+        Publication(name=name, digest=digest, document={"nodes": [], "a": 1e16}, code=b"code of " + digest.encode()),
     )
     return found
 
@@ -98,16 +109,11 @@ def tries(subject: Any, claim: Claim) -> list[tuple[str, Element, int, str]]:
     return [(row.node, row.element, row.attempt, row.state) for row in rows]
 
 
-def lapse(subject: Any, other: UUID, engine_id: UUID) -> int:
-    """Let `other` take over once the lease of `engine_id`, a short one, is over; how many executions were freed."""
-    deadline = time.monotonic() + 10
-    freed = 0
-    while time.monotonic() < deadline:
-        freed += subject.store.take_over(other)
-        if not subject.store.renew(engine_id, lease_s=0.0):
-            return freed
-        time.sleep(0.002)
-    raise AssertionError("the lease never ended")
+def fenced(subject: Any, late: UUID, other: UUID) -> int:
+    """Let `other` take over from `late`, whose lease is over; how many executions were freed."""
+    freed: int = subject.store.take_over(other)
+    assert not subject.store.renew(late, lease_s=LONG_S)
+    return freed
 
 
 def test_a_version_is_what_was_published(subject: Any) -> None:
@@ -219,10 +225,10 @@ def test_a_lease_that_is_renewed_is_not_taken_over(subject: Any) -> None:
 
 
 def test_who_was_fenced_off_writes_nothing(subject: Any) -> None:
-    late, other = engine(subject, lease_s=0.0), engine(subject)
+    late, other = engine(subject, lease_s=OVER_S), engine(subject)
     claim = claimed(subject, late)
     child = NewExecution(id=IDS.new(), version_id=claim.version_id, workflow_name="delays", parameters={})
-    assert lapse(subject, other, late) == 1
+    assert fenced(subject, late, other) == 1
     with pytest.raises(ConflictError) as caught:
         commit(subject, late, claim, completed("a"), executions=[change(claim)], children=[(DEFAULT_TENANT, child)])
     assert caught.value.code == "fenced"
@@ -233,9 +239,9 @@ def test_who_was_fenced_off_writes_nothing(subject: Any) -> None:
 
 
 def test_many_rows_of_who_was_fenced_off_are_refused_too(subject: Any) -> None:
-    late, other = engine(subject, lease_s=0.0), engine(subject)
+    late, other = engine(subject, lease_s=OVER_S), engine(subject)
     claim = claimed(subject, late)
-    lapse(subject, other, late)
+    fenced(subject, late, other)
     with pytest.raises(ConflictError):
         commit(subject, late, claim, *(completed("a", (index,)) for index in range(500)))
     assert nodes(subject, claim) == {}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.contract.drawn import Step, calls_counted, drawn
@@ -158,8 +158,20 @@ def blocks(depth: int) -> st.SearchStrategy[tuple[Step, ...]]:
     return st.lists(one, max_size=4 if depth == 2 else 3).map(tuple)
 
 
+DIFFERENT_LENGTHS = (
+    Step(
+        kind="choice",
+        flags=(1, 0, 0, 0),
+        inner=((), (Step(kind="call"), Step(kind="map"), Step(kind="pair"))),
+    ),
+    Step(kind="zip", reads=(1, 2)),
+)
+"""One list is told by a parameter, and the other by a node that may run beside what is mapped over both."""
+
+
 @pytest.mark.timeout(600)  # for making a failure small; it takes seconds otherwise
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@example(plan=DIFFERENT_LENGTHS, returned=0, n=0, xs=[0])
 @given(plan=blocks(2), returned=st.integers(0, 2), n=st.integers(-3, 3), xs=st.lists(st.integers(0, 5), max_size=3))
 def test_a_drawn_workflow_means_the_same_everywhere(
     plan: tuple[Step, ...], returned: int, n: int, xs: list[int], platforms: Mapping[str, InlinePlatform]

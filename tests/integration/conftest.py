@@ -29,6 +29,15 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """The same for one module, which makes homes of its own in it."""
+    made = Path(tempfile.mkdtemp(prefix="wfp-test-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
 @pytest.fixture(scope="session")
 def platform(open_folder: Path) -> Iterator[EmbeddedPlatform]:
     """Database, scheduler, two workers and an engine, with short leases and little patience.

@@ -6,20 +6,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+from distributed import Client
 
 from wfplatform.bootstrap.platform import EmbeddedPlatform
-from wfplatform.bootstrap.supervisor import status
+from wfplatform.bootstrap.supervisor import PlatformAddress, status
+from wfplatform.executors.security import cluster_security
 from wfplatform.settings import Settings
 
 __all__ = [
     "PATIENCE_S",
+    "broken_engines",
+    "client_of",
     "ended",
     "in_script",
+    "inherited",
     "lines",
     "node",
     "nodes",
@@ -44,6 +50,49 @@ def until[Found](condition: Callable[[], Found], what: str = "it") -> Found:
             return found
         assert time.monotonic() < deadline_s, f"{what} did not happen within {PATIENCE_S:g} s"
         time.sleep(0.02)
+
+
+def broken_engines(folder: Path) -> tuple[Path, str]:
+    """A way to have engines end as soon as they start, as a wrong installation or configuration does.
+
+    Args:
+        folder: where the module that does it is written.
+
+    Returns:
+        a file: engines end while it exists; and the PYTHONPATH that all processes of the platform must have.
+    """
+    folder.mkdir()
+    broken = folder / "broken"
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        f"if 'wfplatform.bootstrap.engine_process' in sys.orig_argv and os.path.exists({str(broken)!r}):\n"
+        "    os.write(2, b'The engine is broken on purpose.\\n')\n"
+        "    os._exit(7)\n",
+        encoding="utf-8",
+    )
+    return broken, os.pathsep.join([str(folder), str(REPOSITORY)])
+
+
+@contextmanager
+def inherited(**values: str) -> Iterator[None]:
+    """Environment variables that processes started in the `with` block are given."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def client_of(address: PlatformAddress) -> Client:
+    """A client of the Dask cluster of a platform, which is one of those that hold its certificates."""
+    return Client(
+        address.scheduler_address, security=cluster_security(address.cluster_tls), timeout=30, set_as_default=False
+    )
 
 
 def ended(execution: Any) -> str:

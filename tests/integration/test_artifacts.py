@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,8 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from tests.integration.running import pid_of, until
 from wfplatform.artifacts import Artifacts
+from wfplatform.bootstrap.platform import EmbeddedPlatform
+from wfplatform.cli.words import plain_place
 
 
 def python(program: str, *arguments: object) -> str:
@@ -125,6 +130,21 @@ def test_a_killed_writer_leaves_nothing_that_looks_whole(tmp_path: Path) -> None
     stored = artifacts.store(b"x" * 1_000_000)
     stored.make_durable()
     assert artifacts.load(stored.output) == b"x" * 1_000_000
+
+
+@pytest.mark.xdist_group("platform")
+def test_an_engine_sweeps_when_it_starts(platform: EmbeddedPlatform) -> None:
+    folder = Path(plain_place(platform.settings.artifacts_location)) / "temporary"
+    folder.mkdir(parents=True, exist_ok=True)
+    old, young = folder / "1-old", folder / "1-young"
+    for path in (old, young):
+        path.write_bytes(b"x")
+    two_days_ago_s = young.stat().st_mtime - 2 * 86_400
+    os.utime(old, (two_days_ago_s, two_days_ago_s))
+    os.kill(pid_of(platform.settings, "engine-0"), signal.SIGTERM)
+    until(lambda: not old.exists(), "the sweep")
+    assert young.exists()
+    young.unlink()
 
 
 FULL = """

@@ -7,10 +7,8 @@ import os
 import pty
 import re
 import select
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.integration.running import broken_engines
 
 REPOSITORY = Path(__file__).parents[2]
 ESCAPE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -136,18 +136,9 @@ class Wfp:
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    # pytest's own folders are closed to other accounts, and PostgreSQL runs as another one for root.
-    made = Path(tempfile.mkdtemp(prefix="wfp-test-"))
-    made.chmod(0o755)
-    (made / "cli_shop.py").write_text(SHOP)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture(scope="module")
 def wfp(folder: Path) -> Iterator[Wfp]:
     """The command on a platform that runs."""
+    (folder / "cli_shop.py").write_text(SHOP)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("WFP_", "COLUMNS", "NO_COLOR"))}
     made = Wfp(
         folder=folder,
@@ -284,6 +275,56 @@ def test_settings_that_do_not_fit_and_a_server_that_is_not_there(wfp: Wfp, folde
         assert done.returncode == 3, done.stdout + done.stderr
         assert "secret" not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["run", "cli_shop:fan", "--watch"], ["up"], ["demo"], ["db", "upgrade"]])
+def test_a_home_that_cannot_be_used_is_named(wfp: Wfp, folder: Path, words: list[str]) -> None:
+    done = wfp(*words, WFP_HOME=str(folder / "cli_shop.py" / "home"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert str(folder / "cli_shop.py" / "home") in done.stderr
+    assert "WFP_HOME" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_of_another_postgresql_are_refused_in_words(wfp: Wfp, folder: Path) -> None:
+    data = folder / "older" / "postgres" / "server" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("9\n")
+    for words in (["run", "cli_shop:fan", "--watch"], ["up"], ["executions", "list"]):
+        done = wfp(*words, WFP_HOME=str(folder / "older"))
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "made by PostgreSQL 9" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert [path.name for path in data.iterdir()] == ["PG_VERSION"]
+
+
+def test_nobody_waits_for_an_engine_that_cannot_run(wfp: Wfp, folder: Path) -> None:
+    broken, path = broken_engines(folder / "breaking")
+    broken.touch()
+    home = folder / "looping"
+    there = {"WFP_HOME": str(home), "PYTHONPATH": path, "WFP_WORKERS": "1"}
+    try:
+        for words in (["run", "cli_shop:fan", "--watch"], ["demo", str(folder / "unseen")], ["up"], ["status"]):
+            done = wfp(*words, **there)
+            assert done.returncode == 3, done.stdout + done.stderr
+            assert "No engine runs, so no execution goes on." in done.stderr
+            assert "The engine is broken on purpose." in done.stderr
+            assert str(home / "log" / "engine-0.log") in done.stderr
+            assert "Traceback" not in done.stderr
+        assert "Backoff" in done.stdout.title()
+        found = json.loads(wfp("status", "--json", **there).stdout)
+        assert found["problem"]["code"] == "no_engine"
+        assert [one["name"] for one in found["processes"] if one["problem"]] == ["engine-0"]
+        assert wfp("executions", "list", **there).returncode == 0
+    finally:
+        assert wfp("down", **there).returncode == 0
+    broken.unlink()
+    try:
+        mended = wfp("run", "cli_shop:fan", "--watch", **there)
+        assert mended.returncode == 0, mended.stdout + mended.stderr
+        assert mended.stdout.rstrip().endswith("12")
+    finally:
+        assert wfp("down", **there).returncode == 0
 
 
 def test_in_a_terminal_it_moves_and_ends_plain(wfp: Wfp) -> None:

@@ -7,16 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.integration.other_account import NOBODY_UID, OtherAccount, copied_interpreter
+from tests.integration.running import until
 from wfplatform.errors import ConflictError, PlatformError
 from wfplatform.store.embedded import SOCKET_NAME, EmbeddedServer, ServerAddress
 from wfplatform.store.postgres_binaries import account_for, can_reach, find_binaries
@@ -26,27 +25,11 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    # pytest's own folders are closed to other accounts, and PostgreSQL runs as another one for root.
-    made = Path(tempfile.mkdtemp(prefix="wfp-test-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[EmbeddedServer]:
     made = EmbeddedServer(folder=folder / "shared")
     made.start()
     yield made
     made.stop()
-
-
-def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "not within the deadline"
-        time.sleep(0.01)
 
 
 def one(address: ServerAddress, query: bytes) -> object:

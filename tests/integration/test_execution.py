@@ -90,7 +90,7 @@ def test_progress_and_lines_are_seen_while_the_node_runs(platform: EmbeddedPlatf
     )
     assert found is not None
     assert (str(found.state), found.progress, found.progress_message) == ("running", 0.25, "a quarter")
-    assert found.worker.startswith("tcp://")
+    assert found.worker.startswith("tls://")
     assert [line.message for line in execution.logs()] == ["began"]
     Path(mark).touch()
     assert execution.result(PATIENCE_S) == "done"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration import workload
 from tests.integration.running import PATIENCE_S, lines, until
-from wfplatform import workflow
+from wfplatform import node, workflow
 from wfplatform.bootstrap.platform import EmbeddedPlatform
 
 pytestmark = pytest.mark.xdist_group("platform")
@@ -88,3 +88,27 @@ def test_neither_lane_waits_for_the_other(platform: EmbeddedPlatform, mark: str)
     overlapping = [1 for _, b, e in cpu for _, began_s, ended_s in asked if b < ended_s and began_s < e]
     assert overlapping
     assert most_at_once(cpu) == dict.fromkeys(most_at_once(cpu), 1)
+
+
+def test_a_stream_that_a_node_leaves_behind_closed_does_no_harm(platform: EmbeddedPlatform) -> None:
+    @node
+    def leaves(x: int) -> int:
+        import io
+        import sys
+
+        sys.stdout = io.StringIO()
+        sys.stdout.close()
+        return x
+
+    @node
+    def prints(x: int) -> int:
+        print("printed", x, flush=True)
+        return x
+
+    @workflow
+    def both() -> Any:
+        return prints.map(leaves.map(list(range(4))))
+
+    execution = platform.run(both, {})
+    assert execution.result(PATIENCE_S) == [0, 1, 2, 3]
+    assert sorted(line.message for line in execution.logs()) == [f"printed {x}" for x in range(4)]

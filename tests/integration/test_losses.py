@@ -12,7 +12,18 @@ import psutil
 import pytest
 
 from tests.integration import workload
-from tests.integration.running import PATIENCE_S, ended, lines, node, nodes, pid_of, running, until, worker_pids
+from tests.integration.running import (
+    PATIENCE_S,
+    client_of,
+    ended,
+    lines,
+    node,
+    nodes,
+    pid_of,
+    running,
+    until,
+    worker_pids,
+)
 from wfplatform import workflow
 from wfplatform.bootstrap.platform import EmbeddedPlatform
 from wfplatform.errors import NodeError, WorkerLostError
@@ -135,14 +146,12 @@ def test_a_frozen_worker_with_a_timed_node_is_replaced(platform: EmbeddedPlatfor
 
 
 def test_the_scheduler_keeps_no_outcomes(platform: EmbeddedPlatform) -> None:
-    from distributed import Client
-
     @workflow
     def texts() -> Any:
         return workload.text.map([20_000] * 300)
 
     assert len(platform.run(texts, {}).result(PATIENCE_S)) == 300
-    with Client(platform.address.scheduler_address, set_as_default=False) as client:
+    with client_of(platform.address) as client:
         kept = client.get_events()
     ours = {topic: events for topic, events in kept.items() if topic.startswith("wfplatform-")}
     assert ours == {}

@@ -20,7 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Claim, Commit, ExecutionChange, NewExecution, NodeRecord
+from wfplatform.core.ports import Claim, Commit, ExecutionChange, NewExecution, NodeRecord, Publication
 from wfplatform.errors import ConflictError, UnreachableError
 from wfplatform.store import migration, statement
 from wfplatform.store.catalog import Catalog
@@ -34,7 +34,7 @@ IDS = TimeOrderedIds()
 
 
 def ask(catalog: Catalog, count: int) -> list[UUID]:
-    version = catalog.publish(DEFAULT_TENANT, name="delays", digest="d", document={}, code=b"c")
+    version = catalog.publish(DEFAULT_TENANT, Publication(name="delays", digest="d", document={}, code=b"c"))
     new = [
         NewExecution(id=IDS.new(), version_id=version.id, workflow_name="delays", parameters={}) for _ in range(count)
     ]

@@ -13,13 +13,14 @@ import pytest
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Commit, NewExecution, NodeRecord, StoredVersion
+from wfplatform.core.ports import Commit, NewExecution, NodeRecord, Publication, StoredVersion
 from wfplatform.core.record import Page
 from wfplatform.errors import NotFoundError, UserError
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import PostgresEngineStore
 from wfplatform.store.reader import Reader
+from wfplatform.store.record_row import SUMMARY
 
 IDS = TimeOrderedIds()
 
@@ -40,7 +41,7 @@ def house(dsn: str) -> Iterator[House]:
     store, database, engine = PostgresEngineStore(dsn), Database(dsn), IDS.new()
     store.register(engine, lease_s=600, facts={})
     catalog = Catalog(database)
-    version = catalog.publish(DEFAULT_TENANT, name="delays", digest="d", document={}, code=b"c")
+    version = catalog.publish(DEFAULT_TENANT, Publication(name="delays", digest="d", document={}, code=b"c"))
     yield House(dsn, store, catalog, Reader(database), version, engine)
     store.close()
     database.close()
@@ -150,11 +151,41 @@ def test_nodes_come_in_order_page_by_page(house: House) -> None:
     failed, _ = all_pages(lambda after: read(after, states=[NodeState.FAILED], node="b"))
     assert [row.element for row in failed] == [(i,) for i in range(0, 12, 2)]
     summary = house.reader.summary(DEFAULT_TENANT, execution)
-    assert [(line.node, line.state, line.count) for line in summary] == [
-        (node, state, 6) for node in "ab" for state in (NodeState.COMPLETED, NodeState.FAILED)
+    assert [(line.node, line.counts) for line in summary] == [
+        (node, {NodeState.COMPLETED: 6, NodeState.FAILED: 6}) for node in "ab"
     ]
-    assert summary[0].started_at == datetime.fromtimestamp(1001, UTC)
+    assert summary[0].started_at == datetime.fromtimestamp(1000, UTC)
     assert summary[0].finished_at == datetime.fromtimestamp(2011, UTC)
+
+
+def test_a_summary_of_many_elements_reads_them_by_an_index_and_sorts_few(house: House) -> None:
+    elements, workers = 20_000, 8
+    execution, other = ask(house, 2)
+    with psycopg.connect(house.dsn) as connection:
+        for one in (execution, other):
+            connection.execute(
+                "insert into node_execution"
+                " (execution_id, node_id, element, tenant_id, state, attempt, worker, started_at, cpu_s)"
+                " select %s, 'part', array[i], %s, case i %% 2 when 0 then 'completed' else 'failed' end, 1,"
+                " 'tcp://' || i %% %s, now() + i * interval '1 ms', 0.5 from generate_series(1, %s) as i",
+                (one, DEFAULT_TENANT, workers, elements),
+            )
+        connection.execute("set local enable_seqscan = off")
+        explain = f"explain (analyze, format json) {SUMMARY}".encode()
+        row = connection.execute(explain, (execution,)).fetchone()
+    assert row is not None
+    steps = list(plan_steps(row[0][0]["Plan"]))
+    assert [step for step in steps if "execution_id =" in step.get("Index Cond", "")]
+    assert max(step["Actual Rows"] for step in steps if "Sort" in step["Node Type"]) <= workers * 2
+    (part,) = house.reader.summary(DEFAULT_TENANT, execution)
+    assert part.counts == {NodeState.COMPLETED: elements // 2, NodeState.FAILED: elements // 2}
+    assert (part.cpu_s, part.cpu_mean_s, part.workers) == (elements / 2, 0.5, workers)
+
+
+def plan_steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from plan_steps(below)
 
 
 def test_logs_are_followed_from_where_one_was(house: House) -> None:
@@ -177,7 +208,9 @@ def test_logs_are_followed_from_where_one_was(house: House) -> None:
 def test_workflows_and_versions_are_listed(house: House) -> None:
     for name in ("b", "a"):
         for digest in ("1", "2"):
-            house.catalog.publish(DEFAULT_TENANT, name=name, digest=digest, document={}, code=b"c", description="what")
+            house.catalog.publish(
+                DEFAULT_TENANT, Publication(name=name, digest=digest, document={}, code=b"c", description="what")
+            )
     found, pages = all_pages(lambda after: house.reader.workflows(DEFAULT_TENANT, limit=2, after=after))
     assert [(row.name, row.number) for row in found] == [("a", 2), ("b", 2), ("delays", 1)]
     assert pages == 2

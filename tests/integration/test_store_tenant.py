@@ -14,7 +14,7 @@ from sqlalchemy import text
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Commit, NewExecution, NodeRecord
+from wfplatform.core.ports import Commit, NewExecution, NodeRecord, Publication
 from wfplatform.errors import NotFoundError
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database, Role, connect
@@ -46,7 +46,7 @@ def two(dsn: str) -> Iterator[Two]:
     store.register(engine, lease_s=60, facts={})
     executions = {}
     for tenant in (DEFAULT_TENANT, OTHER):
-        version = catalog.publish(tenant, name="delays", digest="d", document={}, code=b"code")
+        version = catalog.publish(tenant, Publication(name="delays", digest="d", document={}, code=b"code"))
         new = NewExecution(id=IDS.new(), version_id=version.id, workflow_name="delays", parameters={})
         catalog.insert(tenant, [new])
         catalog.command(tenant, new.id, "signal")

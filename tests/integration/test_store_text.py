@@ -13,7 +13,7 @@ import pytest
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Claim, Commit, ExecutionChange, NewExecution, NodeRecord
+from wfplatform.core.ports import Claim, Commit, ExecutionChange, NewExecution, NodeRecord, Publication
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import COPY_FROM_ROWS, PostgresEngineStore
@@ -45,7 +45,7 @@ def house(dsn: str) -> Iterator[House]:
     store, database, engine = PostgresEngineStore(dsn), Database(dsn), IDS.new()
     catalog = Catalog(database)
     store.register(engine, lease_s=600, facts={})
-    version = catalog.publish(DEFAULT_TENANT, name="delays", digest="d", document={}, code=b"c")
+    version = catalog.publish(DEFAULT_TENANT, Publication(name="delays", digest="d", document={}, code=b"c"))
     parameters: Any = {"text": NASTY, NASTY: [1e16, -0.0, 10**40, True, None]}
     new = NewExecution(
         id=IDS.new(),

@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
-import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
 import pytest
-from distributed import Client
+from distributed.comm import connect
 
+from tests.integration import workload
 from tests.integration.other_account import NOBODY_UID, copied_interpreter
+from tests.integration.running import PATIENCE_S, broken_engines, client_of, inherited, running, until
+from wfplatform import workflow
+from wfplatform.bootstrap.certificates import ensure_certificates
 from wfplatform.bootstrap.order import order_of
 from wfplatform.bootstrap.places import Places, is_locked
-from wfplatform.bootstrap.processes import Child, ChildSpec, ChildState, rotate
+from wfplatform.bootstrap.platform import EmbeddedPlatform
+from wfplatform.bootstrap.processes import Child, ChildState, rotate
+from wfplatform.bootstrap.spec import ChildSpec
 from wfplatform.bootstrap.supervisor import ProcessRow, attach, ensure_running, restart, status, stop
+from wfplatform.bootstrap.survivors import end_survivors, identity_of, write_down
 from wfplatform.errors import NotFoundError, PlatformError, UnreachableError
+from wfplatform.executors.security import cluster_security
 from wfplatform.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 ELSEWHERE = "tcp://127.0.0.1:9"
 """Names a cluster that is not started by the platform: tests of the rest need none."""
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    # pytest's own folders are closed to other accounts, and PostgreSQL runs as another one for root.
-    made = Path(tempfile.mkdtemp(prefix="wfp-test-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +58,6 @@ def database_only(folder: Path, request: pytest.FixtureRequest) -> Iterator[Sett
     settings = Settings.load(home=home, engines=0, scheduler_address=ELSEWHERE)
     yield settings
     stop(settings)
-
-
-def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "not within the deadline"
-        time.sleep(0.02)
 
 
 def row(settings: Settings, name: str) -> ProcessRow:
@@ -140,7 +134,7 @@ def test_a_running_platform_is_found_not_started(platform: Settings) -> None:
 
 def test_workers_join_and_everything_listens_on_loopback_only(platform: Settings) -> None:
     address = ensure_running(platform)
-    with Client(address.scheduler_address, timeout=30) as client:
+    with client_of(address) as client:
         client.wait_for_workers(2, timeout=30)
         workers = client.scheduler_info()["workers"].values()
         assert [worker["nthreads"] for worker in workers] == [1, 1]
@@ -170,13 +164,13 @@ def test_a_killed_scheduler_comes_back_at_its_address_and_workers_rejoin(platfor
     until(lambda: row(platform, "scheduler").state == "running")
     before = kill(platform, "scheduler")
     until(lambda: (found := row(platform, "scheduler")).state == "running" and found.pid != before)
-    with Client(address.scheduler_address, timeout=30) as client:
+    with client_of(address) as client:
         client.wait_for_workers(2, timeout=30)
         assert client.submit(sum, [1, 2]).result(timeout=30) == 3
 
 
 def test_a_killed_worker_is_replaced(platform: Settings) -> None:
-    with Client(ensure_running(platform).scheduler_address, timeout=30) as client:
+    with client_of(ensure_running(platform)) as client:
         client.wait_for_workers(2, timeout=30)
         old = client.run(os.getpid)
         os.kill(next(iter(old.values())), signal.SIGKILL)
@@ -184,7 +178,7 @@ def test_a_killed_worker_is_replaced(platform: Settings) -> None:
 
 
 def test_a_killed_worker_host_is_replaced_with_its_workers(platform: Settings) -> None:
-    with Client(ensure_running(platform).scheduler_address, timeout=30) as client:
+    with client_of(ensure_running(platform)) as client:
         client.wait_for_workers(2, timeout=30)
         old = set(client.run(os.getpid).values())
         kill(platform, "workers")
@@ -223,13 +217,161 @@ def test_after_kill_9_of_the_supervisor_nothing_stays_and_the_next_start_works(p
     children = psutil.Process(address.supervisor_pid).children(recursive=True)
     assert len(children) > 8
     os.kill(address.supervisor_pid, signal.SIGKILL)
+    until(lambda: not is_locked(Places.of(platform.home).supervisor_lock), "the end of the supervisor")
     again = ensure_running(platform)
     assert again.supervisor_pid != address.supervisor_pid
     assert (again.dsn, again.scheduler_address) == (address.dsn, address.scheduler_address)
     assert scalar(again.dsn, b"select number from survivor") == 7
     until(lambda: not any(child.is_running() for child in children))
-    with Client(again.scheduler_address, timeout=30) as client:
+    with client_of(again) as client:
         client.wait_for_workers(2, timeout=30)
+
+
+def test_a_process_that_outlives_its_killed_supervisor_is_ended_before_the_next_start(platform: Settings) -> None:
+    address = ensure_running(platform)
+    until(lambda: {row.state for row in status(platform)} == {"running"}, "the start")
+    frozen = psutil.Process(row(platform, "scheduler").pid)
+    # Stopped, it never hears that its parent is gone, and keeps its port.
+    frozen.suspend()
+    assert address.supervisor_pid is not None
+    os.kill(address.supervisor_pid, signal.SIGKILL)
+    until(lambda: not is_locked(Places.of(platform.home).supervisor_lock), "the end of the supervisor")
+    again = ensure_running(platform)
+    assert again.scheduler_address == address.scheduler_address
+    assert not frozen.is_running() or frozen.status() == psutil.STATUS_ZOMBIE
+    with client_of(again) as client:
+        client.wait_for_workers(2, timeout=30)
+
+
+def test_only_who_was_written_down_is_ended(tmp_path: Path) -> None:
+    notes = tmp_path / "children.json"
+    assert end_survivors(notes) == []
+    deaf = (
+        "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", deaf], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "deaf\n"
+        write_down(notes, {"deaf": process.pid})
+        assert end_survivors(notes, patience_s=0.1) == ["deaf"]
+        assert process.wait(30) == -signal.SIGKILL
+    assert identity_of(process.pid) == ""
+    # Another process has got the number of one that was written down.
+    write_down(notes, {"other": os.getpid()})
+    known = json.loads(notes.read_text())
+    known["other"]["identity"] = "some other boot 1"
+    notes.write_text(json.dumps(known))
+    assert end_survivors(notes, patience_s=0.1) == []
+    assert not notes.exists()
+
+
+def test_the_cluster_lets_in_nobody_without_its_certificate(platform: Settings, tmp_path: Path) -> None:
+    address = ensure_running(platform)
+    assert address.scheduler_address.startswith("tls://127.0.0.1:")
+    assert address.cluster_tls is not None
+    assert address.cluster_tls.stat().st_mode & 0o777 == 0o700
+    files = sorted(address.cluster_tls.iterdir())
+    assert [(file.name, file.stat().st_mode & 0o777) for file in files] == [
+        ("authority.pem", 0o600), ("certificate.pem", 0o600), ("key.pem", 0o600),
+    ]  # fmt: skip
+    before = [file.read_bytes() for file in files]
+    ensure_certificates(address.cluster_tls)
+    assert [file.read_bytes() for file in files] == before, "they are made once"
+
+    with client_of(address) as client:
+        client.wait_for_workers(2, timeout=30)
+        workers = client.scheduler_info()["workers"]
+        services = [address.scheduler_address, *workers, *(worker["nanny"] for worker in workers.values())]
+    assert len(services) == 5
+    own = credentials(address.cluster_tls)
+    ensure_certificates(tmp_path / "foreign")
+    foreign = credentials(tmp_path / "foreign")
+    # Knows whom to trust, and has nothing to show.
+    nameless = ssl.create_default_context(cafile=str(files[0]))
+    nameless.check_hostname = False
+    for service in services:
+        listening = service.removeprefix("tls://")
+        assert answer(f"tls://{listening}", own) == "answered"
+        assert answer(f"tls://{listening}", foreign) == "refused"
+        assert answer(f"tls://{listening}", {"ssl_context": nameless}) == "refused"
+        assert answer(f"tcp://{listening}", {}) == "refused"
+        # Somebody else's scheduler at this address would not be believed either.
+        deceived = {"ssl_context": trusting(tmp_path / "foreign", showing=address.cluster_tls)}
+        assert answer(f"tls://{listening}", deceived) == "refused"
+
+
+def credentials(folder: Path) -> dict[str, Any]:
+    security = cluster_security(folder)
+    assert security is not None
+    found: dict[str, Any] = security.get_connection_args("client")
+    return found
+
+
+def trusting(authority: Path, *, showing: Path) -> ssl.SSLContext:
+    """One who shows a certificate of one authority and believes another."""
+    made = ssl.create_default_context(cafile=str(authority / "authority.pem"))
+    made.check_hostname = False
+    made.load_cert_chain(showing / "certificate.pem", showing / "key.pem")
+    return made
+
+
+def answer(address: str, arguments: dict[str, Any]) -> str:
+    """What one who wants to take part in the cluster hears."""
+
+    async def ask() -> str:
+        try:
+            link = await connect(address, timeout=2, **arguments)
+        except OSError:
+            return "refused"
+        try:
+            await link.write({"op": "identity", "reply": True})
+            said = await link.read()
+        except OSError:
+            return "refused"
+        finally:
+            await link.close()
+        return "answered" if said["type"] else "nothing"
+
+    return asyncio.run(ask())
+
+
+def test_an_engine_that_ends_again_and_again_is_told_and_mended(folder: Path) -> None:
+    broken, path = broken_engines(folder / "breaking")
+    settings = Settings.load(home=folder / "looping", workers=1, lease_s=2)
+    try:
+        with inherited(PYTHONPATH=path):
+            ensure_running(settings, fsync=False)
+        with closing(EmbeddedPlatform(settings)) as platform:
+
+            @workflow
+            def held(mark: str) -> int:
+                return workload.hold(mark)
+
+            mark = str(folder / "held")
+            execution = platform.run(held, {"mark": mark})
+            until(lambda: running(execution, "hold"), "the start")
+            broken.touch()
+            kill(settings, "engine-0")
+            with pytest.raises(PlatformError, match="The engine is broken on purpose") as caught:
+                execution.result(PATIENCE_S)
+            assert caught.value.code == "no_engine"
+            assert "exit code 7" in caught.value.message
+            assert str(settings.home / "log" / "engine-0.log") in caught.value.hint
+            with pytest.raises(PlatformError, match="No engine runs"):
+                execution.wait()
+            found = row(settings, "engine-0")
+            assert found.restarts >= 5
+            assert "broken on purpose" in found.problem
+            assert [one.name for one in status(settings) if one.problem] == ["engine-0"]
+            broken.unlink()
+            restart(settings, "engine-0")
+            Path(f"{mark}.go").touch()
+            assert execution.result(PATIENCE_S) > 0
+            assert row(settings, "engine-0").problem == ""
+    finally:
+        stop(settings)
 
 
 def test_stop_ends_every_process(platform: Settings) -> None:
@@ -325,6 +467,14 @@ def test_engines_wait_for_the_database_and_get_all_settings(folder: Path) -> Non
     assert order_of(settings).scheduler_address == order_of(settings).scheduler_address, "stable"
 
 
+def test_a_port_that_somebody_else_holds_is_left_alone(folder: Path) -> None:
+    settings = Settings.load(home=folder / "crowded", engines=0)
+    wanted = order_of(settings).scheduler_address
+    with socket.create_server(("127.0.0.1", int(wanted.rpartition(":")[2]))):
+        assert order_of(settings).scheduler_address != wanted
+    assert order_of(settings).scheduler_address == wanted
+
+
 def test_a_child_that_dies_is_started_again_with_growing_pauses(folder: Path) -> None:
     script = "import os; print(*[n for n in os.environ if n.startswith('WFP_')], flush=True); raise SystemExit(3)"
     spec = ChildSpec(
@@ -345,6 +495,7 @@ def test_a_child_that_dies_is_started_again_with_growing_pauses(folder: Path) ->
     assert [round(pause, 2) for pause in pauses] == [0.01, 0.02, 0.03, 0.03]
     assert child.last_exit == "exit code 3"
     assert child.state is ChildState.STOPPED
+    assert child.describe()["problem"] == "", "four times may be an accident"
     assert set((folder / "failing.log").read_text().split()) == {"WFP_GIVEN"}
 
 
@@ -374,7 +525,9 @@ if os.geteuid() == 0:  # Only root can be somebody else.
             "from distributed import Client;"
             "settings = Settings.load(home=Path(sys.argv[1]), engines=0, workers=1);"
             "address = ensure_running(settings, fsync=False);"
-            "client = Client(address.scheduler_address, timeout=30);"
+            "from wfplatform.executors.security import cluster_security;"
+            "security = cluster_security(address.cluster_tls);"
+            "client = Client(address.scheduler_address, security=security, timeout=30);"
             "print(client.submit(os.getuid).result(timeout=30)); client.close(); stop(settings)"
         )
         ended = other.run(code, str(home), uid=NOBODY_UID)

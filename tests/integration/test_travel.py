@@ -150,6 +150,88 @@ def test_functions_of_notebook_cells_travel(platform: EmbeddedPlatform, tmp_path
     assert said.stdout.split("\n")[:2] == ["[11, 12, 13]", "[21, 22, 23]"]
 
 
+def test_a_traceback_names_the_users_files(platform: EmbeddedPlatform, tmp_path: Path) -> None:
+    write(
+        tmp_path, "faults/deep.py",
+        """
+        async def deep(x):
+            return 1 / x  # in the package
+        """,
+    )  # fmt: skip
+    script = write(
+        tmp_path, "failing.py",
+        """
+        import warnings
+        from faults.deep import deep
+        from wfplatform import node, workflow
+
+        @node
+        async def shallow(x: int) -> float:
+            warnings.warn("careful")
+            return await deep(x)  # in the script
+
+        @workflow
+        def failing():
+            return shallow(0)
+
+        execution = failing.run()
+        try:
+            execution.result(60)
+        except Exception as error:
+            print(error)
+        print("--")
+        print(execution.nodes()[0].error["traceback"], end="")
+        print("--")
+        print(execution.logs()[0].message)
+        """,
+    )  # fmt: skip
+    said = in_script(platform, script)
+    assert said.returncode == 0, said.stderr
+    raised, stored, logged = said.stdout.split("--\n")
+    bare = "".join(line for line in stored.splitlines(keepends=True) if line.strip(" ~^\n"))
+    assert bare == (
+        "Traceback (most recent call last):\n"
+        f'  File "{script}", line 9, in shallow\n    return await deep(x)  # in the script\n'
+        f'  File "{tmp_path / "faults" / "deep.py"}", line 3, in deep\n    return 1 / x  # in the package\n'
+        "ZeroDivisionError: division by zero\n"
+    )
+    assert stored.rstrip() in raised
+    assert logged == f"UserWarning: careful ({script}:8)\n"
+
+
+def test_a_traceback_names_the_cells_of_a_notebook(platform: EmbeddedPlatform, tmp_path: Path) -> None:
+    script = write(
+        tmp_path, "notebook.py",
+        """
+        import nbformat
+        from nbclient import NotebookClient
+
+        cells = [
+            "from wfplatform import node, workflow",
+            "def helper(x):\\n    return 1 / x  # second cell",
+            "@node\\ndef step(x: int) -> float:\\n    return helper(x)  # third cell",
+            "@workflow\\ndef celled():\\n    return step(0)",
+            "execution = celled.run()\\nexecution.wait(60)",
+            "print(execution.nodes()[0].error['traceback'])",
+        ]
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        NotebookClient(notebook, timeout=80, kernel_name="python3").execute()
+        print(notebook.cells[-1].outputs[0]["text"])
+        """,
+    )  # fmt: skip
+    said = in_script(platform, script)
+    assert said.returncode == 0, said.stderr
+    bare = [line for line in said.stdout.splitlines() if line.strip(" ~^")]
+    assert bare == [
+        "Traceback (most recent call last):",
+        '  File "Cell In[3]", line 3, in step',
+        "    return helper(x)  # third cell",
+        '  File "Cell In[2]", line 2, in helper',
+        "    return 1 / x  # second cell",
+        "ZeroDivisionError: division by zero",
+    ]
+
+
 def pretend(folder: Path, version: str) -> Path:
     """A distribution that is installed for a script and not for the workers."""
     place = folder / "site-packages"
@@ -190,9 +272,44 @@ def test_a_package_that_workers_lack_is_told_before_anything_starts(platform: Em
     )
     assert said.returncode != 0
     last = said.stderr.strip().split("\n")
-    assert any("wfpretend 1.2.3 is needed, and is not installed on tcp://127.0.0.1:" in line for line in last), last
+    assert any("wfpretend 1.2.3 is needed, and is not installed on tls://127.0.0.1:" in line for line in last), last
     listed = platform.reader.executions(platform.run(one, {}).record.tenant_id, limit=50)
     assert "needing" not in {record.workflow_name for record in listed.items}
+
+
+def test_that_holds_for_the_first_run_of_a_platform_too(open_folder: Path, tmp_path: Path) -> None:
+    script = write(
+        tmp_path, "first.py",
+        """
+        import wfpretend
+        from wfplatform import node, workflow
+
+        @node
+        def version() -> str:
+            return wfpretend.VERSION
+
+        @workflow
+        def needing():
+            return version()
+
+        needing.run()
+        """,
+    )  # fmt: skip
+    settings = Settings.load(home=open_folder / "cold", workers=1)
+    # Not by its environment, which the workers it starts would share.
+    found = f"import sys; sys.path.append({str(pretend(tmp_path, '1.2.3'))!r})\n"
+    script.write_text(found + script.read_text(encoding="utf-8"), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment |= {"WFP_HOME": str(settings.home), "WFP_WORKERS": "1"}
+    try:
+        said = subprocess.run(
+            [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False, timeout=90
+        )
+    finally:
+        supervisor.stop(settings)
+        shutil.rmtree(settings.home, ignore_errors=True)
+    assert said.returncode != 0
+    assert "needing cannot run: wfpretend 1.2.3 is needed, and is not installed on" in said.stderr, said.stderr
 
 
 @workflow

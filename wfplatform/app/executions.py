@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from wfplatform.authoring.document import from_document
 from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Graph, Json
-from wfplatform.core.ports import Ids, NewExecution, Notifier, StoredVersion
+from wfplatform.core.ports import Ids, NewExecution, Notifier, Publication, StoredVersion
 from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord
 from wfplatform.engine.shape import shape_sources
 from wfplatform.errors import (
@@ -27,23 +26,10 @@ from wfplatform.errors import (
     WorkerLostError,
 )
 
-__all__ = ["Executions", "Publication"]
+__all__ = ["Executions"]
 
 _POLL_S: Final = 1.0
 """Notifications are hints; what they say is looked up at least this often."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publication:
-    """A workflow version to publish."""
-
-    name: str
-    digest: str
-    document: Mapping[str, Json]
-    code: bytes
-    code_digest: str
-    description: str = ""
-    requirements: Mapping[str, Json] | None = None
 
 
 class Executions:
@@ -59,6 +45,7 @@ class Executions:
         tenant_id: whose executions.
         actor: who asks.
         check: refuses a version that cannot run here.
+        check_platform: called while waiting; raises when nothing can go on.
     """
 
     def __init__(
@@ -73,7 +60,9 @@ class Executions:
         tenant_id: UUID,
         actor: str,
         check: Callable[[StoredVersion], None] = lambda _: None,
+        check_platform: Callable[[], None] = lambda: None,
     ) -> None:
+        self._check_platform = check_platform
         self._check = check
         self._catalog = catalog
         self._records = records
@@ -90,17 +79,7 @@ class Executions:
         """Publish a workflow version; one that is published already is found again."""
         found = self._published.get(publication.digest)
         if found is None:
-            found = self._catalog.publish(
-                self._tenant_id,
-                name=publication.name,
-                digest=publication.digest,
-                document=publication.document,
-                code=publication.code,
-                code_digest=publication.code_digest,
-                description=publication.description,
-                requirements=publication.requirements,
-                created_by=self._actor,
-            )
+            found = self._catalog.publish(self._tenant_id, publication, created_by=self._actor)
             self._published[publication.digest] = found
         return found
 
@@ -208,6 +187,9 @@ class Executions:
 
         Returns:
             their states; those that have not ended when the time is over have states that are not final.
+
+        Raises:
+            PlatformError: nothing can go on.
         """
         found: dict[UUID, ExecutionState] = {}
         for ended in self._ends(execution_ids, timeout_s):
@@ -220,6 +202,7 @@ class Executions:
 
         Raises:
             NotFoundError: there is no such execution.
+            PlatformError: nothing can go on, for no engine runs or what engines need.
         """
         until_s = None if timeout_s is None else time.monotonic() + timeout_s
         open_ids = set(execution_ids)
@@ -234,6 +217,8 @@ class Executions:
             if not open_ids or left_s <= 0:
                 return
             told = self._changes.wait_ended(heard, open_ids, min(left_s, _POLL_S))
+            if not told:
+                self._check_platform()
             if not told and not known:
                 # One that does not exist would be waited for without end.
                 for one in open_ids - self._records.states(self._tenant_id, open_ids).keys():
@@ -247,6 +232,7 @@ class Executions:
             WaitTimeoutError: the time is over; the execution goes on.
             NodeError: a node failed; the message names it, `traceback` is that of the user's code.
             ExecutionError: it did not complete for another reason.
+            PlatformError: nothing can go on, and why; the execution stays and goes on later.
         """
         return self.results([execution_id], timeout_s)[0]
 
@@ -255,6 +241,7 @@ class Executions:
 
         Raises:
             WaitTimeoutError, NodeError, ExecutionError: as `result`, for the first of them that has none.
+            PlatformError: nothing can go on.
         """
         found: dict[UUID, Any] = {}
         # While some still run, the results of those that have ended are read.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from wfplatform.app.executions import Executions, Publication
+from wfplatform.app.executions import Executions
 from wfplatform.app.handle import Execution, StartedExecutions
+from wfplatform.authoring.document import from_document
 from wfplatform.authoring.platform import RunOptions
 from wfplatform.authoring.workflow import Workflow
 from wfplatform.core.graph import Json
-from wfplatform.core.ports import StoredVersion
-from wfplatform.errors import UserError
+from wfplatform.core.ports import Publication, StoredVersion
+from wfplatform.errors import DefinitionError, UserError
 
 __all__ = ["WorkflowPlatform"]
 
@@ -69,14 +71,25 @@ class WorkflowPlatform:
         return StartedExecutions(self.executions, ids)
 
     def publish(self, workflow: Workflow[..., Any]) -> StoredVersion:
-        """Publish a workflow and those it calls; what is published already is found again."""
+        """Publish a workflow and those it calls; what is published already is found again.
+
+        Raises:
+            DefinitionError: the documents of some of them would not load again; nothing was published.
+        """
+        found = self.executions.is_published(workflow.version)
+        if found is not None:
+            return found
+        called = _with_children(workflow)
+        _check_documents(called)
+        for child in called[1:]:
+            self._publish(child)
+        return self._publish(workflow)
+
+    def _publish(self, workflow: Workflow[..., Any]) -> StoredVersion:
         digest = workflow.version
         found = self.executions.is_published(digest)
         if found is not None:
             return found
-        for child in workflow.children.values():
-            if child.name != workflow.name:
-                self.publish(child)
         code = workflow.code
         return self.executions.publish(
             Publication(
@@ -100,3 +113,34 @@ class WorkflowPlatform:
             NotFoundError: there is none.
         """
         return Execution(self.executions, self.executions.find(execution_id).id)
+
+
+def _with_children(workflow: Workflow[..., Any]) -> list[Workflow[..., Any]]:
+    """A workflow and all that it calls, directly or not; each name once, those that are called last."""
+    found: dict[str, Workflow[..., Any]] = {}
+    todo = [workflow]
+    while todo:
+        one = todo.pop()
+        if one.name not in found:
+            found[one.name] = one
+            todo += one.children.values()
+    return list(found.values())
+
+
+def _check_documents(workflows: Sequence[Workflow[..., Any]]) -> None:
+    """Read documents the way engines and workers will.
+
+    Raises:
+        DefinitionError: some do not load; with every problem of all of them.
+    """
+    errors: list[DefinitionError] = []
+    for workflow in workflows:
+        try:
+            from_document(json.dumps(workflow.definition))
+        except DefinitionError as error:
+            errors.append(error)
+    if len(errors) > 1:
+        problems = [problem for error in errors for problem in error.facts.get("problems", ())]
+        raise DefinitionError(errors[0].code, "\n".join(map(str, errors)), problems=problems)
+    if errors:
+        raise errors[0]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Json
-from wfplatform.core.ports import NewExecution, StoredRun, StoredVersion
+from wfplatform.core.ports import NewExecution, Publication, StoredRun, StoredVersion
 from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
 
 __all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Records"]
@@ -20,19 +20,7 @@ type OpenValue = Callable[[Mapping[str, Any]], Any]
 class ExecutionCatalog(Protocol):
     """What use cases write."""
 
-    def publish(
-        self,
-        tenant_id: UUID,
-        *,
-        name: str,
-        digest: str,
-        document: Mapping[str, Json],
-        code: bytes,
-        code_digest: str | None = None,
-        description: str = "",
-        requirements: Mapping[str, Json] | None = None,
-        created_by: str = "",
-    ) -> StoredVersion:
+    def publish(self, tenant_id: UUID, publication: Publication, *, created_by: str = "") -> StoredVersion:
         """Store a workflow version and make it the current one."""
         ...
 

@@ -7,7 +7,10 @@ back first.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -23,9 +26,6 @@ FRAME: Final = "pandas.DataFrame"
 SERIES: Final = "pandas.Series"
 
 _COLUMN: Final = "value"
-_HEADERS_KEPT: Final = 1_000
-_headers_seen: Final[set[tuple[object, ...]]] = set()
-"""Headers that came back the same: finding that out takes longer than to write a small frame."""
 _INDEXES: Final = frozenset({
     pd.Index, pd.RangeIndex, pd.DatetimeIndex, pd.TimedeltaIndex, pd.PeriodIndex, pd.CategoricalIndex,
     pd.IntervalIndex,
@@ -35,6 +35,7 @@ _EXTENSIONS: Final = (
     pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype, pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype,
     pd.UInt64Dtype, pd.Float32Dtype, pd.Float64Dtype,
 )  # fmt: skip
+_FLOATS: Final = (pd.Float32Dtype, pd.Float64Dtype)
 
 
 def encode(value: Any, sink: Sink, compression: str | None) -> str | None:
@@ -90,6 +91,9 @@ def decode(data: Any, mark: dict[str, Any]) -> Any:
 
 def _frame(data: Any, mark: dict[str, Any]) -> Any:
     frame = data.to_pandas()
+    if pd.get_option("mode.string_storage") == "python":
+        # What was stored does not hang on the options of the process that reads it.
+        frame = _with_arrow_strings(frame)
     # What Arrow and pandas forget between them: ranges as labels, frequencies, and which UTC it was.
     if "columns" in mark:
         start, stop, step = mark["columns"]
@@ -107,19 +111,52 @@ def _frame(data: Any, mark: dict[str, Any]) -> Any:
     return frame
 
 
+def _with_arrow_strings(frame: Any) -> Any:
+    """All strings by Arrow, which are the only ones that are written in this format."""
+    for position, dtype in enumerate(frame.dtypes):
+        if isinstance(dtype, pd.StringDtype):
+            frame.isetitem(position, frame.iloc[:, position].astype(_arrow_string(dtype)))
+        elif isinstance(dtype, pd.CategoricalDtype):
+            categories = _with_arrow_labels(dtype.categories)
+            frame.isetitem(position, frame.iloc[:, position].cat.rename_categories(categories))
+    for axis in ("index", "columns"):
+        setattr(frame, axis, _with_arrow_labels(getattr(frame, axis)))
+    return frame
+
+
+def _with_arrow_labels(labels: Any) -> Any:
+    if isinstance(labels, pd.MultiIndex):
+        return labels.set_levels([_with_arrow_labels(level) for level in labels.levels], verify_integrity=False)
+    if isinstance(labels, pd.CategoricalIndex):
+        return labels.rename_categories(_with_arrow_labels(labels.categories))
+    return labels.astype(_arrow_string(labels.dtype)) if isinstance(labels.dtype, pd.StringDtype) else labels
+
+
+def _arrow_string(dtype: Any) -> Any:
+    return pd.StringDtype("pyarrow", na_value=dtype.na_value)
+
+
 def _comes_back(frame: Any, data: Any, mark: dict[str, Any]) -> bool:
     """Whether the header makes the whole way there and back. Nearly all that can go astray stands in it."""
     header = _header(frame, data, mark)
-    known = header is not None and header in _headers_seen
-    if known:
-        return True
-    if not _same_header(frame.iloc[:0], _frame(data.slice(0, 0), mark)):
-        return False
-    if header is not None:
-        if len(_headers_seen) >= _HEADERS_KEPT:
-            _headers_seen.clear()
-        _headers_seen.add(header)
-    return True
+    known = _Known() if header is None else _known(header)
+    if not known.comes_back:
+        known.comes_back = _same_header(frame.iloc[:0], _frame(data.slice(0, 0), mark))
+    return known.comes_back
+
+
+@dataclass(slots=True)
+class _Known:
+    """Whether a header came back the same: finding that out takes longer than to write a small frame."""
+
+    comes_back: bool = False
+
+
+@lru_cache(maxsize=1_000)
+def _known(header: tuple[object, ...]) -> _Known:
+    """What is known of a header by now; of a new one, nothing."""
+    del header
+    return _Known()
 
 
 def _header(frame: Any, data: Any, mark: dict[str, Any]) -> tuple[object, ...] | None:
@@ -168,7 +205,18 @@ def _fits(value: Any, frame: Any) -> bool:
             return False
     elif type(index) not in _INDEXES or not _carried(index.dtype):
         return False
-    return all(_carried(dtype) for dtype in set(frame.dtypes))
+    dtypes = set(frame.dtypes)
+    return all(_carried(dtype) for dtype in dtypes) and not _nan_beside_na(frame, dtypes)
+
+
+def _nan_beside_na(frame: Any, dtypes: Iterable[Any]) -> bool:
+    """Whether a nullable column or index holds a NaN that is not missing: Arrow would bring it back as missing."""
+    index = frame.index
+    levels = index.levels if isinstance(index, pd.MultiIndex) else [index]
+    found = [level.array for level in levels if isinstance(level.dtype, _FLOATS)]
+    if any(isinstance(dtype, _FLOATS) for dtype in dtypes):
+        found += [frame.iloc[:, n].array for n, dtype in enumerate(frame.dtypes) if isinstance(dtype, _FLOATS)]
+    return any(np.isnan(values.to_numpy(dtype="float64", na_value=0.0)).any() for values in found)
 
 
 def _plain_labels(columns: Any) -> bool:

@@ -6,6 +6,7 @@ Every file appears under its name at once and whole. Refuses names that lead out
 from __future__ import annotations
 
 import errno
+import logging
 import mmap
 import os
 import re
@@ -21,6 +22,8 @@ from wfplatform.artifacts.failure import failing
 from wfplatform.errors import StorageError
 
 __all__ = ["LocalStorage", "RemoteStorage", "Storage", "open_storage"]
+
+_logger: Final = logging.getLogger(__name__)
 
 _NAME: Final = re.compile(r"[a-z]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _TEMPORARY: Final = "temporary"
@@ -115,6 +118,7 @@ def _new_file(folder: Path) -> Path:
 
 def _swept(folder: Path, older_than_s: float) -> int:
     removed = 0
+    stayed: list[OSError] = []
     # Both are the clock of the machine that keeps the files, or close to it.
     before = time.time() - older_than_s
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -124,6 +128,11 @@ def _swept(folder: Path, older_than_s: float) -> int:
                 removed += 1
         except FileNotFoundError:  # its writer was quicker
             continue
+        except OSError as error:  # somebody else's; the others can go all the same
+            stayed.append(error)
+    if stayed:
+        extra = {"folder": str(folder), "count": len(stayed), "reason": str(stayed[0])}
+        _logger.warning("temporary files not removed", extra=extra)
     return removed
 
 

@@ -59,10 +59,12 @@ class Listing:
     Args:
         file: the file name that the functions' code carries.
         blocks: (number of the first line, text) each.
+        shown: what the user knows the file by, if that is something else: the cell of a notebook.
     """
 
     file: str
     blocks: tuple[tuple[int, str], ...]
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +79,10 @@ class Code:
         sources_digest: over `sources` alone.
         constants: digest -> bytes of cloudpickle.
         parameter_types: parameter -> bytes of cloudpickle.
-        requirements: distribution -> version that was installed when it was packed.
+        requirements: distribution -> version that was installed when it was packed; `Python` -> `python`, if there are
+            pickles among all this, which no other Python opens.
         listings: source lines of functions by value.
+        origins: path in `sources` -> where that file was when it was packed; not part of the digest.
     """
 
     digest: str
@@ -90,6 +94,7 @@ class Code:
     parameter_types: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
     requirements: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     listings: tuple[Listing, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def to_bytes(self) -> bytes:
         """As MessagePack.
@@ -121,8 +126,10 @@ class Code:
                     "parameter_types": dict(self.parameter_types),
                     "requirements": dict(self.requirements),
                     "listings": [
-                        [listing.file, [list(block) for block in listing.blocks]] for listing in self.listings
+                        [listing.file, [list(block) for block in listing.blocks], listing.shown]
+                        for listing in self.listings
                     ],
+                    "origins": dict(self.origins),
                 },
                 use_bin_type=True,
             )
@@ -169,7 +176,8 @@ class Code:
             parameter_types=fields["parameter_types"],
             requirements=fields["requirements"],
             listings=tuple(
-                Listing(file=file, blocks=tuple((line, text) for line, text in blocks))
-                for file, blocks in fields["listings"]
+                Listing(file=file, blocks=tuple((line, text) for line, text in blocks), shown="".join(shown))
+                for file, blocks, *shown in fields["listings"]
             ),
+            origins=fields.get("origins", {}),  # neither of these two changes the digest: older packs lack them
         )

@@ -37,17 +37,17 @@ class NodeFunction[**P, R]:
     __qualname__: str
 
     def __init__(self, function: Callable[P, R], options: NodeOptions | None = None, after: Sequence[Any] = ()) -> None:
-        _refuse_strange(function)
+        self.declared = options or NodeOptions()
+        _refuse_strange(function, self.declared.name)
         functools.update_wrapper(self, function)
         self.function = function
-        self.declared = options or NodeOptions()
         self.name: str = self.declared.name or function.__name__.strip("<>")
         self.is_async = inspect.iscoroutinefunction(function)
         self._after = tuple(after)
         if self.is_async:
             inspect.markcoroutinefunction(self)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function; inside a workflow function, record a node and return its `Output`."""
         trace = active_trace()
         if trace is None:
@@ -58,7 +58,7 @@ class NodeFunction[**P, R]:
         inputs = {port: bind_value(trace, value, f"node `{id}`, input `{port}`") for port, value in ports.items()}
         return cast("R", self._record(trace, id, inputs=inputs))
 
-    def map(self, *args: Any, **kwargs: Any) -> list[R]:
+    def map(self, /, *args: Any, **kwargs: Any) -> list[R]:
         """Record one element of the node for each item of the lists and outputs given, item by item, like
         zip.
 
@@ -302,7 +302,7 @@ def argument_ports(
         ) from None
 
 
-def _refuse_strange(function: object) -> None:
+def _refuse_strange(function: object, given: str | None) -> None:
     what, hint = "", "Decorate a plain function: `@node` above `def`."
     if isinstance(function, NodeFunction):
         what, hint = "is a node already", "Use f.options(...) to change its options."
@@ -318,5 +318,5 @@ def _refuse_strange(function: object) -> None:
     elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         what, hint = "yields, and a generator cannot be handed from node to node", "Return a list instead."
     if what:
-        name = getattr(function, "__name__", None) or repr(function)
+        name = given or getattr(function, "__name__", None) or repr(function)
         raise DefinitionError("node_function", f"`{name}` cannot be a node: it {what}.", hint, node=str(name))

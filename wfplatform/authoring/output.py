@@ -8,6 +8,7 @@ write instead.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 
-class Reference:
+class Reference(ABC):
     """A value that is known only when the workflow runs. Made by calling nodes inside a workflow function."""
 
     __slots__ = ("_wf_ref", "_wf_trace")
@@ -60,8 +61,9 @@ class Reference:
             )
         return self._wf_part(PathStep(key))
 
+    @abstractmethod
     def _wf_part(self, step: PathStep) -> Any:
-        raise NotImplementedError
+        """What stands for a part of the value."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {describe(self)}>"
@@ -78,10 +80,10 @@ class Reference:
         )
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        _refuse(self, f"its `{name}` set")
+        _refuse(self, f"have its `{name}` set")
 
     def __setitem__(self, key: object, value: object) -> NoReturn:
-        _refuse(self, "an item of it set")
+        _refuse(self, "have an item set")
 
     if TYPE_CHECKING:  # installed below, with the same words for all of them
 
@@ -267,8 +269,7 @@ def _refuse(reference: Reference, wish: str, instead: str = "") -> NoReturn:
     raise DefinitionError(
         "output_value",
         f"{describe(reference)} is {what}: its value is known only when the workflow runs, so it cannot "
-        f"have {wish} "
-        "while the workflow is drawn.",
+        f"{wish} while the workflow is drawn.",
         instead or "Do it in a node: write a function decorated with @node and hand the value to it.",
     )
 
@@ -303,18 +304,18 @@ _OPERATORS: Final = (
 )
 
 _REFUSED: Final = {
-    "its truth asked": (_BRANCH, ["bool"]),
-    "its items walked through": (_MAP, ["iter", "reversed", "next"]),
-    "its items searched": (_COMPARE, ["contains"]),
-    "its length asked": (_MAP, ["len", "length_hint"]),
-    "itself compared": (_COMPARE, ["eq", "ne", "lt", "le", "gt", "ge"]),
-    "itself written into a text": (_TEXT, ["str", "format", "bytes", "fspath"]),
-    "a method of it called": (_CALL, ["call"]),
-    "itself awaited": (_AWAIT, ["await", "aiter", "anext", "aenter"]),
-    "itself entered": ("", ["enter"]),
-    "an item of it deleted": ("", ["delitem", "delattr"]),
-    "itself made a number": ("", ["int", "float", "complex", "index", "round", "trunc", "floor", "ceil"]),
-    "itself calculated with": (
+    "be asked whether it is true": (_BRANCH, ["bool"]),
+    "be walked through": (_MAP, ["iter", "reversed", "next"]),
+    "be searched": (_COMPARE, ["contains"]),
+    "be asked for its length": (_MAP, ["len", "length_hint"]),
+    "be compared": (_COMPARE, ["eq", "ne", "lt", "le", "gt", "ge"]),
+    "be written into a text": (_TEXT, ["str", "format", "bytes", "fspath"]),
+    "have a method called": (_CALL, ["call"]),
+    "be awaited": (_AWAIT, ["await", "aiter", "anext", "aenter"]),
+    "be entered": ("", ["enter"]),
+    "have an item deleted": ("", ["delitem", "delattr"]),
+    "be made a number": ("", ["int", "float", "complex", "index", "round", "trunc", "floor", "ceil"]),
+    "be calculated with": (
         "",
         [
             *("neg", "pos", "abs", "invert", "divmod", "rdivmod", "pow", "rpow", "matmul", "rmatmul"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from wfplatform.errors import DefinitionError
 
-__all__ = ["Problem", "Report", "refuse", "shown"]
+__all__ = ["Problem", "Report", "refuse", "shown", "too_long"]
 
 _SHOWN: Final = 20
+MAX_NAME_CHARS: Final = 200
+"""Names stand in the indexes of the database, and on screens."""
 
 type Report = Callable[[str, str, str], None]
 """Takes a place, a code and a sentence."""
@@ -75,3 +77,12 @@ def shown(value: Any) -> str:
         return "nothing"
     text = repr(value)
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
+
+
+def too_long(place: str, kind: str, name: str) -> Iterator[Problem]:
+    """What is wrong with the name of something, if it is longer than names may be."""
+    if len(name) > MAX_NAME_CHARS:
+        message = (
+            f"The name of a {kind}, {name[:40]!r}..., has {len(name)} characters; at most {MAX_NAME_CHARS} are allowed."
+        )
+        yield Problem(place=place, code="name_long", message=message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import os
 import re
 import site
 import sys
@@ -22,7 +23,7 @@ from typing import Final, NamedTuple
 
 from wfplatform.errors import TravelError
 
-__all__ = ["MAX_SOURCES_BYTES", "Origin", "Sources", "collect", "distribution_of", "locate", "origin_of"]
+__all__ = ["MAX_SOURCES_BYTES", "Origin", "Sources", "collect", "distribution_of", "locate", "origin_of", "users_name"]
 
 MAX_SOURCES_BYTES: Final = 10 * 1024 * 1024
 
@@ -55,10 +56,12 @@ class Sources:
     Args:
         files: path relative to an import root -> content.
         requirements: distribution -> version.
+        origins: path of a module in `files` -> where it is here.
     """
 
     files: Mapping[str, bytes]
     requirements: Mapping[str, str]
+    origins: Mapping[str, str]
 
 
 def origin_of(module: str) -> Origin:
@@ -118,6 +121,7 @@ def collect(modules: Iterable[str]) -> Sources:
         TravelError: `sources_too_large`.
     """
     files: dict[str, bytes] = {}
+    origins: dict[str, str] = {}
     installed: set[str] = set()
     seen: set[str] = set()
     queue = sorted(set(modules))
@@ -141,6 +145,7 @@ def collect(modules: Iterable[str]) -> Sources:
             content = path.read_bytes()
             files[relative] = content
             if path.suffix == ".py":
+                origins[relative] = _absolute(path)
                 for imported, optional in _imports(content):
                     if not (optional and origin_of(imported) is Origin.INSTALLED):
                         queue.append(imported)
@@ -148,7 +153,21 @@ def collect(modules: Iterable[str]) -> Sources:
     return Sources(
         files=dict(sorted(files.items())),
         requirements=dict(sorted(filter(None, (distribution_of(name) for name in installed)))),
+        origins=dict(sorted(origins.items())),
     )
+
+
+def users_name(file: str) -> str:
+    """What a user knows code by: a cell of a notebook by its number, a file by its absolute path.
+
+    Args:
+        file: the file name that the code carries.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    label = getattr(getattr(shell, "compile", None), "format_code_name", lambda _: None)(file)
+    if label:
+        return " ".join(label)
+    return file if file.startswith("<") else _absolute(file)
 
 
 def distribution_of(module: str) -> tuple[str, str] | None:
@@ -162,6 +181,10 @@ def distribution_of(module: str) -> tuple[str, str] | None:
     """
     top = module.partition(".")[0]
     return _distribution(module if _is_namespace(top) else top, tuple(sys.path))
+
+
+def _absolute(file: str | Path) -> str:
+    return os.path.abspath(file)  # noqa: PTH100 - without `..`, but with the links its user knows
 
 
 @lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ Refuses at once, and by name, what cannot leave this process: locks, open files,
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import pickletools
@@ -27,9 +28,11 @@ from wfplatform.authoring.function_digest import (
     function_digest,
 )
 from wfplatform.authoring.key import is_importable
-from wfplatform.authoring.sources import Origin, Sources, collect, origin_of
+from wfplatform.authoring.output import Reference
+from wfplatform.authoring.sources import Origin, Sources, collect, origin_of, users_name
 from wfplatform.authoring.stale import stale_modules
 from wfplatform.core.canonical import canonical_json, digest
+from wfplatform.core.requirement import PYTHON
 from wfplatform.errors import TravelError
 
 __all__ = ["MAX_CODE_BYTES", "Code", "FunctionDigest", "dump_constant", "function_digest", "pack"]
@@ -44,6 +47,7 @@ def pack(
     functions: Mapping[str, Callable[..., Any]],
     constants: Mapping[str, bytes] | None = None,
     parameter_types: Mapping[str, object] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Code:
     """Everything a worker needs to run these functions.
 
@@ -54,6 +58,7 @@ def pack(
         functions: function key -> function, or the `NodeFunction` that wraps it.
         constants: digest -> bytes of cloudpickle, as `dump_constant` makes them.
         parameter_types: parameter -> its annotation.
+        names: function key -> what errors call the function; default: its own name. A lambda has none.
 
     Returns:
         the code; its digest is the same in every process and on every machine with the same packages.
@@ -64,7 +69,7 @@ def pack(
     entries: dict[str, FunctionEntry] = {}
     freight = _Freight()
     for key, function in functions.items():
-        entries[key] = _entry(key, _unwrapped(function), freight)
+        entries[key] = _entry(key, _unwrapped(function), freight, (names or {}).get(key))
     types = {
         name: _dump(annotation, f"The type of parameter {name!r}", freight)
         for name, annotation in (parameter_types or {}).items()
@@ -127,7 +132,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle is not
         return super().reducer_override(obj)
 
 
-def _entry(key: str, function: Callable[..., Any], freight: _Freight) -> FunctionEntry:
+def _entry(key: str, function: Callable[..., Any], freight: _Freight, called: str | None) -> FunctionEntry:
     found = function_digest(function)
     if _is_referable(function):
         freight.modules.add(function.__module__)
@@ -137,7 +142,7 @@ def _entry(key: str, function: Callable[..., Any], freight: _Freight) -> Functio
             digest=found.value,
             reason=found.reason,
         )
-    name = getattr(function, "__qualname__", None) or key
+    name = called or getattr(function, "__qualname__", None) or key
     return ByValue(pickle=_dump(function, f"Function {name!r}", freight), digest=found.value, reason=found.reason)
 
 
@@ -150,6 +155,9 @@ def _code(
     freight: _Freight,
 ) -> Code:
     python = ".".join(platform.python_version_tuple()[:2])
+    requirements = dict(sources.requirements)
+    if constants or types or any(isinstance(entry, ByValue) for entry in entries.values()):
+        requirements[PYTHON] = python
     sources_digest = digest(canonical_json({path: digest(content) for path, content in sources.files.items()}))
     content = {
         "python": python,
@@ -163,7 +171,7 @@ def _code(
         "sources": sources_digest,
         "constants": sorted(constants),
         "types": {name: _fingerprint(annotations[name], dumped) for name, dumped in types.items()},
-        "requirements": dict(sources.requirements),
+        "requirements": requirements,
     }
     return Code(
         digest=digest(canonical_json(content)),
@@ -173,10 +181,12 @@ def _code(
         sources_digest=sources_digest if sources.files else "",
         constants=constants,
         parameter_types=types,
-        requirements=sources.requirements,
+        requirements=requirements,
         listings=tuple(
-            Listing(file=file, blocks=tuple(sorted(blocks.items()))) for file, blocks in sorted(freight.lines.items())
+            Listing(file=file, blocks=tuple(sorted(blocks.items())), shown=users_name(file))
+            for file, blocks in sorted(freight.lines.items())
         ),
+        origins=sources.origins,
     )
 
 
@@ -312,11 +322,11 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"[{index}]", item) for index, item in enumerate(value))
         case set() | frozenset():
             yield from (("[...]", item) for item in value)
+        case Reference():
+            return  # it answers to any name
+        case functools.partial():
+            yield from ((".func", value.func), (".args", value.args), (".keywords", value.keywords))
         case _:
-            if callable(inner := getattr(value, "func", None)):  # a partial
-                yield ".func", inner
-                yield ".args", getattr(value, "args", ())
-                yield ".keywords", getattr(value, "keywords", {})
             if hasattr(value, "__self__") and not isinstance(value.__self__, ModuleType):
                 yield ".__self__", value.__self__
             yield from ((f".{name}", item) for name, item in getattr(value, "__dict__", {}).items())
@@ -335,6 +345,10 @@ def _is_bound_to_process(value: object) -> bool:
 
 
 def _hint(culprit: object) -> str:
+    if isinstance(culprit, Reference):
+        return (
+            "It is known only when the workflow runs: give it to the node as an argument, where the workflow calls it."
+        )
     kind = _type_name(culprit).lower()
     if isinstance(culprit, io.IOBase):
         return "Pass the path and open the file inside the function."

@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from wfplatform.authoring.port_type import json_types, may_fit
-from wfplatform.authoring.problem import Problem
+from wfplatform.authoring.problem import Problem, too_long
 from wfplatform.core.canonical import pointer
 from wfplatform.core.graph import (
     Binding,
+    Constant,
     Definition,
     DictOf,
     ListOf,
@@ -87,13 +88,16 @@ def sources_of(node: Node) -> Iterator[str]:
 class _Check:
     def __init__(self, definition: Definition, places: Mapping[str, str], known_types: Collection[str] | None) -> None:
         self._graph = definition.graph
+        self._name = definition.name
         self._nodes = {node.id: node for node in definition.graph.nodes}
         self._places = places
         self._known_types = known_types
         self._parameters = {parameter.name: parameter for parameter in definition.graph.parameters}
 
     def problems(self) -> Iterator[Problem]:
+        yield from too_long("/name", "workflow", self._name)
         for node in self._graph.nodes:
+            yield from too_long(self._places[node.id], "node", max(node.id, node.label, key=len))
             yield from self._type(node)
             yield from self._configuration(node)
             yield from self._inputs(node)
@@ -245,6 +249,12 @@ class _Check:
             elif levels and not self._can_be_mapped(binding, levels):
                 message = f"It is mapped over {levels} level{'s' * (levels > 1)}, but the value is not such a list."
                 yield self._input_problem(node, port, "map_rank", message)
+            elif isinstance(binding, ListOf) and (place := _untold(binding, levels)) is not None:
+                message = (
+                    f"It is mapped over {levels} levels of a list, whose item {list(place)} has a length that is not "
+                )
+                message += "known before it runs. Put the list together in a node, and map over its output."
+                yield self._input_problem(node, port, "map_depth", message)
 
     def _can_be_mapped(self, binding: Binding, levels: int) -> bool:
         match binding:
@@ -352,6 +362,22 @@ def _is_nested_list(value: Any, levels: int) -> bool:
     if levels == 0:
         return True
     return isinstance(value, list) and all(_is_nested_list(item, levels - 1) for item in value)
+
+
+def _untold(binding: ListOf, levels: int, above: tuple[int, ...] = ()) -> tuple[int, ...] | None:
+    """Where in a list that is mapped over stands an output or a constant, whose length no engine knows before it runs."""
+    if levels < 2:
+        return None
+    for index, item in enumerate(binding.items):
+        place = (*above, index)
+        match item:
+            case OutputRef() | Constant():
+                return place
+            case ListOf() if (found := _untold(item, levels - 1, place)) is not None:
+                return found
+            case _:
+                continue
+    return None
 
 
 def _is_list(parameter: Parameter, levels: int) -> bool:

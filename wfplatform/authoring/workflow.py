@@ -127,7 +127,7 @@ class Workflow[**P, R]:
 
     # -- running it
 
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> ExecutionHandle:
+    def run(self, /, *args: P.args, **kwargs: P.kwargs) -> ExecutionHandle:
         """Start an execution on the platform.
 
         Args:
@@ -169,7 +169,7 @@ class Workflow[**P, R]:
             raise ParameterError("parameters", "\n".join(messages), problems=problems, workflow=self.name)
         return current_platform().run_many(self, checked, self._run_options)
 
-    def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as plain Python in this process and return its result; for trying things out and for
         tests.
 
@@ -185,7 +185,7 @@ class Workflow[**P, R]:
             raise execution.failures[0]
         return cast("R", execution.result)
 
-    def local_execution(self, *args: P.args, **kwargs: P.kwargs) -> LocalExecution:
+    def local_execution(self, /, *args: P.args, **kwargs: P.kwargs) -> LocalExecution:
         """Like `local`, but returns how each node and element ended, and does not raise if some failed."""
         from wfplatform.authoring.local import run_here  # noqa: PLC0415  # loads asyncio and cloudpickle
 
@@ -194,7 +194,7 @@ class Workflow[**P, R]:
 
     # -- inside another workflow function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Inside another workflow function: record it as a node, to be run as a child execution."""
         if active_trace() is None:
             raise TypeError(
@@ -205,7 +205,7 @@ class Workflow[**P, R]:
             )
         return cast("R", self._record(args, kwargs))
 
-    def map(self, *args: Any, **kwargs: Any) -> list[R]:
+    def map(self, /, *args: Any, **kwargs: Any) -> list[R]:
         """Inside another workflow function: one child execution for each item; the rules are those of
         `NodeFunction.map`.
         """

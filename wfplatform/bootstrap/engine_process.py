@@ -5,16 +5,19 @@ Refuses user code: it carries it as bytes.
 
 from __future__ import annotations
 
+import argparse
 import faulthandler
 import gc
 import logging
 import os
 import signal
 import socket
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from wfplatform.artifacts import Artifacts
+from wfplatform.artifacts.sweep import Sweeping
 from wfplatform.bootstrap.cluster_facts import ClusterFacts
 from wfplatform.bootstrap.system import SystemClock, SystemIds, release
 from wfplatform.core.announcement import ENGINE_CHANNEL
@@ -24,11 +27,12 @@ from wfplatform.engine.loop import EngineLoop, Lease, Wake
 from wfplatform.engine.orchestrator import EngineOptions, Orchestrator
 from wfplatform.errors import ConflictError
 from wfplatform.executors.dask import DaskExecutor
+from wfplatform.executors.security import cluster_security
 from wfplatform.settings import Settings
 from wfplatform.store import migration
 from wfplatform.store.engine_store import PostgresEngineStore
 from wfplatform.store.notify import Listener, PostgresNotifier
-from wfplatform.worker.parent import on_parent_end
+from wfplatform.worker.parent import on_parent_end, tell_ready
 from wfplatform.worker.site import SitePlugin
 from wfplatform.worker.stream import topic_of
 from wfplatform.worker.task import run_segment
@@ -43,16 +47,25 @@ _COLLECT_EVERY: Final = 500_000
 """Objects made and not dropped again, after which the garbage collector does not wait for a pause."""
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Entry point: `python -m wfplatform.bootstrap.engine_process`."""
+    parser = argparse.ArgumentParser(prog="wfplatform engine")
+    parser.add_argument("--tls", type=Path)
+    parser.add_argument("--ready-fd", type=int)
+    options = parser.parse_args(argv)
     faulthandler.register(signal.SIGUSR1)
     settings = Settings.load()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    return run_engine(settings)
+    return run_engine(settings, cluster_tls=options.tls, ready_fd=options.ready_fd)
 
 
-def run_engine(settings: Settings) -> int:
+def run_engine(settings: Settings, *, cluster_tls: Path | None = None, ready_fd: int | None = None) -> int:
     """Run one engine until SIGTERM, SIGINT or the end of standard input.
+
+    Args:
+        settings: where database and scheduler are, and how it works.
+        cluster_tls: folder of the certificates with which the scheduler is reached; None: as Dask is configured here.
+        ready_fd: a pipe that is told when executions are taken; None: nobody asked.
 
     Returns:
         the exit code; 75 when another engine took over.
@@ -71,6 +84,7 @@ def run_engine(settings: Settings) -> int:
     cluster = ClusterFacts(lambda facts: store.note(engine_id, facts))
     executor = DaskExecutor(
         scheduler,
+        security=cluster_security(cluster_tls),
         topic=topic_of(engine_id.hex),
         engine=engine_id.hex,
         plugin=SitePlugin(
@@ -93,6 +107,7 @@ def run_engine(settings: Settings) -> int:
         versions=store,
         cache=store,
         publish=lambda digest, body: artifacts.put_bytes(f"programs/{digest}", body),
+        load=artifacts.load,
         costs=costs,
         executor=executor,
         clock=clock,
@@ -103,11 +118,14 @@ def run_engine(settings: Settings) -> int:
         ),
     )
 
+    sweeping = Sweeping(artifacts.sweep)
+
     def housekeeping() -> None:
         for worker in orchestrator.stuck_workers():
             executor.restart_worker(worker)
         costs.save()
         store.look_after()
+        sweeping.look_after()
         gc.collect(0)
 
     loop = EngineLoop(orchestrator, store, clock=clock, housekeeping=housekeeping)
@@ -129,6 +147,7 @@ def run_engine(settings: Settings) -> int:
     check_storage(artifacts, executor)
     cluster.start()
     lease.start()
+    tell_ready(ready_fd)
     logger.info("engine ready", extra={"engine": str(engine_id)})
     _collect_seldom()
     try:

@@ -91,6 +91,7 @@ class InlinePlatform(WorkflowPlatform):
             versions=self.store,
             cache=self.store,
             publish=lambda digest, body: self.artifacts.put_bytes(f"programs/{digest}", body),
+            load=self.artifacts.load,
             costs=Costs(self.store),
             executor=self._executor,
             clock=clock,

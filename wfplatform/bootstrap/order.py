@@ -16,14 +16,14 @@ from importlib import metadata
 from typing import Final
 
 from wfplatform.bootstrap.places import POLL_S, Places
-from wfplatform.bootstrap.processes import POSTGRES, ChildSpec, Order
+from wfplatform.bootstrap.spec import POSTGRES, ChildSpec, Order
 from wfplatform.errors import PlatformError
 from wfplatform.settings import Settings
 from wfplatform.store.server_address import with_network_timeouts
 
 __all__ = ["order_of"]
 
-LAST_PORT_PATIENCE_S: Final = 5.0
+LAST_PORT_PATIENCE_S: Final = 2.0
 FIRST_PORT: Final = 21_000
 PORTS: Final = 10_000
 """Below the range from which systems take ports for outgoing connections, so that nobody takes it while the
@@ -40,13 +40,12 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
     children: list[ChildSpec] = []
     database: tuple[str, ...] = ()
     scheduler_address = settings.scheduler_address
+    tls: tuple[str, ...] = ()
     if not scheduler_address:
         port = _port_of(places)
-        scheduler_address = f"tcp://127.0.0.1:{port}"
-        listens = f"127.0.0.1:{port}"
-        children.append(
-            _python("scheduler", "wfplatform.bootstrap.cluster_process", "--port", str(port), listens=listens)
-        )
+        scheduler_address = f"tls://127.0.0.1:{port}"
+        tls = ("--tls", str(places.cluster_tls))
+        children.append(_python("scheduler", "wfplatform.bootstrap.cluster_process", "--port", str(port), *tls))
     if not settings.database_url:
         # A server that was killed leaves its shared memory behind for a moment, so the first retries are
         # quick.
@@ -64,6 +63,7 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
                 *("--io-slots", str(settings.io_threads)),
                 *("--memory-bytes", str(settings.worker_memory_limit_bytes)),
                 *("--local-folder", str(places.run / "workers")),
+                *tls,
                 env={
                     "OMP_NUM_THREADS": "1",
                     "MKL_NUM_THREADS": "1",
@@ -73,7 +73,8 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
             )
         )
     for number in range(settings.engines):
-        engine = _python(f"engine-{number}", "wfplatform.bootstrap.engine_process", env=settings.as_environment())
+        env = settings.as_environment()
+        engine = _python(f"engine-{number}", "wfplatform.bootstrap.engine_process", *tls, env=env)
         children.append(dataclasses.replace(engine, after=database, needs_database=True, stop_timeout_s=20.0))
     return Order(
         home=settings.home,
@@ -81,22 +82,21 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
         idle_stop_s=settings.idle_stop_s,
         database_url=with_network_timeouts(settings.database_url) if settings.database_url else "",
         scheduler_address=scheduler_address,
+        cluster_tls=str(places.cluster_tls) if tls else "",
         fsync=fsync,
         version=_version(),
     )
 
 
-def _python(
-    name: str, module: str, *arguments: str, listens: str = "", env: Mapping[str, str] | None = None
-) -> ChildSpec:
-    return ChildSpec(name=name, argv=(sys.executable, "-m", module, *arguments), ready_address=listens, env=env or {})
+def _python(name: str, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> ChildSpec:
+    return ChildSpec(name=name, argv=(sys.executable, "-m", module, *arguments), tells_ready=True, env=env or {})
 
 
 def _port_of(places: Places) -> int:
     """The same port for the same home: what was connected before a restart finds the scheduler again."""
     last = (places.read_state() or {}).get("scheduler_address", "").rpartition(":")[2]
     if last:
-        # The state is left behind by a killed supervisor; its scheduler is just ending.
+        # The state is left behind by a killed supervisor. Its scheduler has ended, and only the kernel may still hold the port.
         deadline = time.monotonic() + LAST_PORT_PATIENCE_S
         while time.monotonic() < deadline:
             if _is_free(int(last)):

@@ -7,6 +7,7 @@ runs.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-from wfplatform.errors import UnreachableError
+from wfplatform.errors import SettingsError, UnreachableError
 from wfplatform.store.server_address import SOCKET_PATH_LIMIT_BYTES, short_folder
 
 __all__ = ["Places", "is_locked", "lock", "request", "write_atomically"]
@@ -37,6 +38,8 @@ class Places:
         clients_lock: held shared by every attached client; the supervisor takes it alone before it stops for
             being idle.
         control: Unix socket of the supervisor.
+        children: who the supervisor's children are, for the case that it is killed.
+        cluster_tls: the certificates of the embedded cluster.
     """
 
     home: Path
@@ -48,6 +51,8 @@ class Places:
     supervisor_lock: Path
     clients_lock: Path
     control: Path
+    children: Path
+    cluster_tls: Path
 
     @classmethod
     def of(cls, home: Path) -> Self:
@@ -63,15 +68,32 @@ class Places:
             supervisor_lock=run / "supervisor.lock",
             clients_lock=run / "clients.lock",
             control=run / "control.sock",
+            children=run / "children.json",
+            cluster_tls=run / "tls",
         )
 
     def make(self) -> None:
         """Makes the folders, closed to other accounts. Root's home may be passed through, since PostgreSQL
         runs as another account.
+
+        Raises:
+            SettingsError: they cannot be made or written.
         """
-        self.home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
-        for folder in (self.run, self.logs):
-            folder.mkdir(exist_ok=True, mode=0o700)
+        try:
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o711 if os.geteuid() == 0 else 0o700)
+            for folder in (self.run, self.logs):
+                folder.mkdir(exist_ok=True, mode=0o700)
+                if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        except OSError as error:
+            # It exists, and is something else.
+            why = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror or str(error)
+            raise SettingsError(
+                "home_unusable",
+                f"The home {self.home} cannot be used: {why}: {error.filename or self.home}.",
+                "WFP_HOME names the home; it must be a folder that this account can make and write.",
+                home=str(self.home),
+            ) from error
 
     def control_path(self) -> Path:
         """The control socket, elsewhere if the home's own path is too long for a socket."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import time
 
 from wfplatform.app.changes import ChangeCounter
 from wfplatform.app.executions import Executions
@@ -10,6 +11,7 @@ from wfplatform.app.platform import WorkflowPlatform
 from wfplatform.app.requirement import RequirementCheck
 from wfplatform.artifacts import Artifacts
 from wfplatform.bootstrap import supervisor
+from wfplatform.bootstrap.health import Health
 from wfplatform.bootstrap.system import SystemIds
 from wfplatform.compiler.tree import open_output
 from wfplatform.core.announcement import EXECUTION_CHANNEL
@@ -20,6 +22,7 @@ from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.notify import Listener, PostgresNotifier
 from wfplatform.store.reader import Reader
+from wfplatform.store.server_address import with_network_timeouts
 
 __all__ = ["EmbeddedPlatform"]
 
@@ -33,9 +36,14 @@ class EmbeddedPlatform(WorkflowPlatform):
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.load()
+        if self.settings.database_url:
+            # A server that does not answer is told before anything is started for its sake.
+            migration.upgrade(with_network_timeouts(self.settings.database_url))
         self._attachment = supervisor.attach(self.settings)
         self.address = self._attachment.address
-        migration.upgrade(self.address.dsn)
+        self._health = Health(self.settings)
+        if not self.settings.database_url:
+            migration.upgrade(self.address.dsn)
         self._database = Database(self.address.dsn)
         self.reader = Reader(self._database)
         self._notifier = PostgresNotifier(self.address.dsn)
@@ -59,9 +67,25 @@ class EmbeddedPlatform(WorkflowPlatform):
                 ids=SystemIds(),
                 tenant_id=DEFAULT_TENANT,
                 actor=_actor(),
-                check=RequirementCheck(lambda version_id: self.reader.surroundings(DEFAULT_TENANT, version_id)),
+                check=RequirementCheck(
+                    lambda version_id: self.reader.surroundings(DEFAULT_TENANT, version_id), sleep=self._pause
+                ),
+                check_platform=self.check,
             )
         )
+
+    def check(self) -> None:
+        """Ask whether executions can go on here.
+
+        Raises:
+            PlatformError: no engine, scheduler, worker or database runs because it ends again and again; with the reason.
+        """
+        self._health.check()
+
+    def _pause(self, seconds: float) -> None:
+        """Waiting for the first worker makes no sense when none can come."""
+        time.sleep(seconds)
+        self.check()
 
     def close(self) -> None:
         """Let go of the platform; it goes on, and stops by itself when nobody needs it."""

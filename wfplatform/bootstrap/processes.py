@@ -1,7 +1,7 @@
-"""Children of the supervisor: what each is (declared), and its life: starting, ready, lost, waiting to be
-started again, stopped.
+"""Children of the supervisor and the life of each: starting, ready, lost, waiting to be started again, stopped.
 
-A child's state machine never blocks. Refuses: deciding when the platform stops; that is the supervisor's.
+A child's state machine never blocks. One that dies again and again is started more and more seldom, and why is kept
+for whoever asks. Refuses: deciding when the platform stops; that is the supervisor's.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from wfplatform.bootstrap.spec import ChildSpec
 from wfplatform.errors import WfError
-from wfplatform.store.child_process import die_with_parent
+from wfplatform.store.child_process import die_with_parent, last_lines
 
 __all__ = [
-    "POSTGRES",
     "Child",
-    "ChildSpec",
     "ChildState",
     "LaunchError",
-    "Order",
     "resident_bytes",
     "rotate",
     "tcp_answers",
 ]
 
-POSTGRES: Final = "postgres"
-"""The child that is the embedded server."""
-
 HEALTHY_AFTER_S: Final = 10.0
-"""A child that lived this long starts its backoff anew."""
+"""A child that could be used for this long starts its backoff anew, and what it died of before is forgotten."""
+FAILING_AFTER: Final = 5
+"""So many deaths in a row before it could be used are no accident; a short life counts half."""
+FAILING_AFTER_S: Final = 30.0
+"""Two that take this long together are none either: it has waited in vain for something that is not there."""
+WORDS_KEPT: Final = 12
+"""Lines of its log that are kept with a death."""
 
 
 class ChildState(StrEnum):
@@ -56,72 +56,6 @@ class LaunchError(Exception):
     """A child could not be started at all; the reason is its text."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
-    """One process the supervisor keeps alive.
-
-    Args:
-        name: unique, also the name of its log file.
-        argv: program and arguments; empty for PostgreSQL, which the supervisor launches through its own
-            class.
-        env: added to the supervisor's environment.
-        after: names of children that must be ready before this one is started.
-        needs_database: it is told the addresses of database and scheduler (WFP_DATABASE_URL,
-            WFP_SCHEDULER_ADDRESS) when it is started; to all others no WFP_ variable is passed on, since
-            workers hold no database credentials.
-        ready_address: "host:port" that accepts connections once it is ready; empty: ready as soon as it runs.
-        needed: whoever starts the platform waits until this child is ready.
-        stop_timeout_s: how long it may take to end after SIGTERM before it is killed.
-        backoff_first_s: pause before the first restart; doubles up to `backoff_max_s`.
-        backoff_max_s: longest pause between restarts.
-    """
-
-    name: str
-    argv: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    after: tuple[str, ...] = ()
-    needs_database: bool = False
-    ready_address: str = ""
-    needed: bool = False
-    stop_timeout_s: float = 10.0
-    backoff_first_s: float = 0.1
-    backoff_max_s: float = 15.0
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> ChildSpec:
-        """The spec written by `dataclasses.asdict` and JSON."""
-        return cls(**{**document, "argv": tuple(document["argv"]), "after": tuple(document["after"])})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a supervisor is to keep alive.
-
-    Attributes:
-        home: the home folder.
-        children: in the order in which they are started; one named `postgres` is the embedded server.
-        idle_stop_s: stop after so many seconds without client, open execution or active schedule.
-        database_url: a configured server, or empty.
-        scheduler_address: told to clients and engines.
-        fsync: False only in tests.
-        version: of the package that wrote the order.
-    """
-
-    home: Path
-    children: tuple[ChildSpec, ...]
-    idle_stop_s: float
-    database_url: str
-    scheduler_address: str
-    fsync: bool
-    version: str
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The order written by `dataclasses.asdict` and JSON."""
-        children = tuple(ChildSpec.from_json(child) for child in document["children"])
-        return cls(**{**document, "home": Path(document["home"]), "children": children})
-
-
 class Child:
     """The life of one child process.
 
@@ -131,7 +65,7 @@ class Child:
         more_env: environment known only when it is started.
         launch: starts the process; by default `spec.argv` with a pipe as standard input that closes when the
             supervisor ends.
-        is_ready: whether it can be used; by default whether `spec.ready_address` accepts connections.
+        is_ready: whether it can be used; by default when it says so, if the spec says that it will, else at once.
         on_stop: ends the process within the given seconds, instead of SIGTERM.
     """
 
@@ -153,13 +87,32 @@ class Child:
         self.since_at_s = time.time()
         self._more_env = more_env
         self._launch = launch or self._start_process
-        self._is_ready = is_ready or self._address_answers
+        self._is_ready = is_ready or self._has_told
         self._on_stop = on_stop
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
         self._backoff_s = spec.backoff_first_s
         self._retry_s = 0.0
         self._was_ready = False
+        self._ready_s: float | None = None
+        self._ready_fd: int | None = None
+        self._weight = 0
+        self._failing_since_s = 0.0
+        self._died_s = 0.0
+        self._last_words = ""
+
+    @property
+    def problem(self) -> str:
+        """Why it dies again and again, with its last words; empty while it runs or that is not known."""
+        if self.state is ChildState.RUNNING or not self._is_failing():
+            return ""
+        said = f" Its last words:\n{self._last_words}" if self._last_words else ""
+        return f"{self.spec.name} ends again and again, {self.restarts} times so far ({self.last_exit}).{said}"
+
+    def _is_failing(self) -> bool:
+        # A death before it could be used weighs 2, one soon after it could be used 1.
+        lasting = self._weight >= 4 and self._died_s - self._failing_since_s >= FAILING_AFTER_S
+        return self._weight >= 2 * FAILING_AFTER or lasting
 
     @property
     def pid(self) -> int | None:
@@ -186,14 +139,17 @@ class Child:
             elif self.state is ChildState.STARTING:
                 if self._is_ready():
                     self._was_ready = True
+                    self._ready_s = now
                     self._become(ChildState.RUNNING)
                     return 1.0
                 return 0.01 if now - self._started_s < 5.0 else 0.2
-            elif now - self._started_s > HEALTHY_AFTER_S:
-                self._backoff_s = self.spec.backoff_first_s
+            elif self._ready_s is not None and now - self._ready_s > HEALTHY_AFTER_S:
+                self._forget_deaths()
         if self.state is ChildState.PLANNED or (self.state is ChildState.BACKOFF and now >= self._retry_s):
             if not may_start:
                 return 1.0
+            self._ready_s = None
+            self._started_s = now
             try:
                 self._process = self._launch()
             except (WfError, LaunchError, OSError) as error:
@@ -201,7 +157,6 @@ class Child:
                     raise
                 self._retry_later(f"not started: {error}", now)
                 return self._backoff_s
-            self._started_s = time.monotonic()
             self._become(ChildState.STARTING)
             return 0.0
         return max(0.0, self._retry_s - now) if self.state is ChildState.BACKOFF else 1.0
@@ -210,6 +165,7 @@ class Child:
         """Ends the process at once; the next step starts another without a pause."""
         self._end(self.spec.stop_timeout_s)
         self.restarts += 1
+        self._forget_deaths()
         self._retry_s = 0.0
         self._become(ChildState.BACKOFF)
 
@@ -226,7 +182,7 @@ class Child:
 
     def describe(self) -> dict[str, Any]:
         """The child as one row of the process table: name, pid, state, restarts, since (epoch seconds), last
-        exit, resident bytes.
+        exit, resident bytes, and what keeps it from running.
         """
         pid = self.pid
         return {
@@ -238,31 +194,57 @@ class Child:
             "last_exit": self.last_exit,
             "rss_bytes": resident_bytes(pid) if pid else 0,
             "log": str(self.log_path),
+            "problem": self.problem,
         }
 
     def _start_process(self) -> subprocess.Popen[bytes]:
+        told, tell = os.pipe() if self.spec.tells_ready else (None, None)
         try:
             with self.log_path.open("ab") as log:
-                return subprocess.Popen(
-                    self.spec.argv,
+                process = subprocess.Popen(
+                    [*self.spec.argv, *(("--ready-fd", str(tell)) if tell is not None else ())],
                     # Its end tells a child that the supervisor is gone, also where the kernel has no
                     # parent-death signal.
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env=self._environment(),
+                    pass_fds=() if tell is None else (tell,),
                     start_new_session=True,
                     preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509  (one thread here)
                 )
         except OSError as error:
+            if told is not None:
+                os.close(told)
             raise LaunchError(f"{self.spec.name}: {error}") from error
+        finally:
+            if tell is not None:
+                os.close(tell)
+        self._ready_fd = told
+        if told is not None:
+            os.set_blocking(told, False)
+        return process
 
     def _environment(self) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if self.spec.needs_database or not k.startswith("WFP_")}
         return {**inherited, **self.spec.env, **(self._more_env() if self._more_env else {})}
 
-    def _address_answers(self) -> bool:
-        return not self.spec.ready_address or tcp_answers(self.spec.ready_address)
+    def _has_told(self) -> bool:
+        if self._ready_fd is None:
+            return True
+        try:
+            said = os.read(self._ready_fd, 1)
+        except BlockingIOError:
+            return False
+        if said:
+            self._close_ready()
+        # The other end closed without a word: it is just ending.
+        return bool(said)
+
+    def _close_ready(self) -> None:
+        if self._ready_fd is not None:
+            os.close(self._ready_fd)
+            self._ready_fd = None
 
     def _lost(self, code: int, now: float) -> None:
         self._sweep()
@@ -272,9 +254,20 @@ class Child:
     def _retry_later(self, reason: str, now: float) -> None:
         self.last_exit = reason
         self.restarts += 1
+        if self._ready_s is not None and now - self._ready_s > HEALTHY_AFTER_S:
+            self._forget_deaths()
+        if not self._weight:
+            self._failing_since_s = self._started_s
+        self._weight += 1 if self._ready_s is not None else 2
+        self._died_s = now
+        self._last_words = last_lines(self.log_path, WORDS_KEPT)
         self._retry_s = now + self._backoff_s
         self._backoff_s = min(self._backoff_s * 2, self.spec.backoff_max_s)
         self._become(ChildState.BACKOFF)
+
+    def _forget_deaths(self) -> None:
+        self._backoff_s = self.spec.backoff_first_s
+        self._weight = 0
 
     def _end(self, patience_s: float) -> None:
         if self._process is None:
@@ -307,6 +300,7 @@ class Child:
     def _close_input(self) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
+        self._close_ready()
 
     def _become(self, state: ChildState) -> None:
         if state is not self.state:

@@ -21,9 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+from wfplatform.bootstrap.certificates import ensure_certificates
 from wfplatform.bootstrap.order import order_of
 from wfplatform.bootstrap.places import POLL_S, Places, is_locked, lock, request
-from wfplatform.bootstrap.processes import Order
+from wfplatform.bootstrap.problem import problem_of
+from wfplatform.bootstrap.spec import Order
+from wfplatform.bootstrap.survivors import end_survivors
 from wfplatform.errors import NotFoundError, PlatformError, UnreachableError
 from wfplatform.settings import Settings
 from wfplatform.store.child_process import last_lines
@@ -42,6 +45,8 @@ __all__ = [
 
 START_TIMEOUT_S: Final = 90.0
 STOP_TIMEOUT_S: Final = 60.0
+ASK_EVERY_S: Final = 0.5
+"""While its database does not answer, the supervisor is asked this often whether it ever will."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,8 @@ class PlatformAddress:
     Attributes:
         dsn: the database, for libpq and psycopg.
         sqlalchemy_url: the database, for SQLAlchemy and SQLModel.
-        scheduler_address: the Dask scheduler, tcp://host:port.
+        scheduler_address: the Dask scheduler, tls://host:port; tcp:// if it is one that the settings name.
+        cluster_tls: folder of the certificates with which that scheduler is reached; None: as Dask is configured here.
         home: the home folder.
         supervisor_pid: the supervisor's process id; None when nothing had to be supervised.
         started_at: when the supervisor started.
@@ -62,6 +68,7 @@ class PlatformAddress:
     dsn: str
     sqlalchemy_url: str
     scheduler_address: str
+    cluster_tls: Path | None
     home: Path
     supervisor_pid: int | None
     started_at: datetime
@@ -71,7 +78,7 @@ class PlatformAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRow:
-    """One line of the process table."""
+    """One line of the process table; `problem` says why it ends again and again, and is empty when it does not."""
 
     name: str
     pid: int | None
@@ -81,6 +88,7 @@ class ProcessRow:
     last_exit: str
     rss_bytes: int
     log: Path
+    problem: str = ""
 
 
 class Attachment:
@@ -124,11 +132,20 @@ def ensure_running(settings: Settings, *, timeout_s: float = START_TIMEOUT_S, fs
 
 
 def attach(settings: Settings, *, timeout_s: float = START_TIMEOUT_S, fsync: bool = True) -> Attachment:
-    """Like `ensure_running`, and keeps the platform from stopping until the returned attachment is closed."""
+    """Like `ensure_running`, and keeps the platform from stopping until the returned attachment is closed.
+
+    Raises:
+        PlatformError: as `ensure_running`; also when its database ends again and again.
+        SettingsError: the home cannot be made or written.
+    """
     places = Places.of(settings.home)
     places.make()
     deadline = time.monotonic() + timeout_s
+    asked_s = time.monotonic()
     while time.monotonic() < deadline:
+        if time.monotonic() - asked_s > ASK_EVERY_S:
+            asked_s = time.monotonic()
+            _raise_problem(settings)
         claim = lock(places.clients_lock, shared=True, timeout_s=max(0.0, deadline - time.monotonic()))
         if claim is None:
             break
@@ -209,6 +226,15 @@ def stop(settings: Settings, *, timeout_s: float = STOP_TIMEOUT_S) -> bool:
     return ran
 
 
+def _raise_problem(settings: Settings) -> None:
+    try:
+        problem = problem_of(status(settings))
+    except UnreachableError:
+        return  # It is just starting or ending.
+    if problem is not None and problem.code == "no_database":
+        raise problem
+
+
 def _find_or_start(settings: Settings, places: Places, deadline: float, fsync: bool) -> PlatformAddress | None:
     if (found := _running(places)) is not None:
         return found
@@ -221,7 +247,10 @@ def _find_or_start(settings: Settings, places: Places, deadline: float, fsync: b
     with starting:
         if is_locked(places.supervisor_lock):
             return None
+        end_survivors(places.children)
         order = order_of(settings, fsync=fsync)
+        if order.cluster_tls:
+            ensure_certificates(Path(order.cluster_tls))
         if not order.children:
             return _address({**dataclasses.asdict(order), "started_at_s": time.time(), "dsn": order.database_url})
         _start(order, places, deadline)
@@ -242,6 +271,7 @@ def _address(document: Mapping[str, Any]) -> PlatformAddress:
         dsn=dsn,
         sqlalchemy_url=dsn.replace("postgresql://", "postgresql+psycopg://", 1),
         scheduler_address=document["scheduler_address"],
+        cluster_tls=Path(document["cluster_tls"]) if document.get("cluster_tls") else None,
         home=Path(document["home"]),
         supervisor_pid=document.get("supervisor_pid"),
         started_at=datetime.fromtimestamp(document["started_at_s"], UTC),

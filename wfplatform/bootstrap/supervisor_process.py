@@ -22,15 +22,14 @@ from typing import IO, Any, Final
 
 from wfplatform.bootstrap.places import Places, lock, write_atomically
 from wfplatform.bootstrap.processes import (
-    POSTGRES,
     Child,
-    ChildSpec,
     ChildState,
     LaunchError,
-    Order,
     resident_bytes,
     rotate,
 )
+from wfplatform.bootstrap.spec import POSTGRES, ChildSpec, Order
+from wfplatform.bootstrap.survivors import write_down
 from wfplatform.errors import WfError
 from wfplatform.store.child_process import last_lines
 from wfplatform.store.embedded import EmbeddedServer
@@ -153,8 +152,9 @@ class Supervisor:
             delay_s = min(delay_s, child.step(may_start))
             if (child.state, child.restarts) != before:
                 delay_s = 0.0
+                self._write_down()
                 fields = child.describe()
-                del fields["log"]
+                del fields["log"], fields["problem"]
                 logger.info("child changed", extra={"child": fields.pop("name"), **fields})
             if self._ready is not None and child.spec.needed and child.restarts >= GIVE_UP_AFTER_RESTARTS:
                 raise LaunchError(
@@ -166,12 +166,18 @@ class Supervisor:
             self._announce()
         return delay_s
 
+    def _write_down(self) -> None:
+        # PostgreSQL is not among them: who starts the server of a folder ends a former one itself.
+        running = {name: child.pid for name, child in self._children.items() if name != POSTGRES}
+        write_down(self._places.children, {name: pid for name, pid in running.items() if pid is not None})
+
     def _announce(self) -> None:
         document = {
             "dsn": self._dsn(),
             "embedded_database": POSTGRES in self._children,
             "socket_folder": str(self._server.address.socket_folder) if POSTGRES in self._children else "",
             "scheduler_address": self._order.scheduler_address,
+            "cluster_tls": self._order.cluster_tls,
             "supervisor_pid": os.getpid(),
             "home": str(self._order.home),
             "started_at_s": self._started_at_s,
@@ -253,6 +259,7 @@ class Supervisor:
                     child.ask_to_stop()
             for child in group:
                 child.stop()
+        self._places.children.unlink(missing_ok=True)
         logger.info("platform stopped")
 
     def _listen(self) -> socket.socket:
@@ -310,6 +317,7 @@ class Supervisor:
                     "last_exit": "",
                     "rss_bytes": resident_bytes(os.getpid()),
                     "log": str(self._places.logs / "supervisor.log"),
+                    "problem": "",
                 }
                 return {
                     "ok": True,

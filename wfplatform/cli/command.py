@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from wfplatform.cli.screen import Screen
-from wfplatform.errors import WfError
+from wfplatform.errors import PlatformError, WfError
 
 __all__ = [
     "COMPLETED",
@@ -97,6 +97,34 @@ def guarded(screen: Screen) -> Iterator[None]:
     except KeyboardInterrupt:
         screen.note("Interrupted.")
         raise typer.Exit(INTERRUPTED) from None
+    except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        raise  # They are typer's own affair; the last one means that nobody reads on.
+    except OSError as error:
+        refused = _refused(error)
+        screen.error(refused, cause=error)
+        raise typer.Exit(refused.exit_code) from None
+    except Exception as error:  # noqa: BLE001 - the last who can say it in words
+        screen.error(_defect(error), cause=error)
+        raise typer.Exit(FAILED) from None
+
+
+def _refused(error: OSError) -> PlatformError:
+    """What the operating system refused, in words."""
+    what = error.strerror or str(error) or type(error).__name__
+    where = f": {error.filename}" if error.filename else ""
+    return PlatformError(
+        "system_refused",
+        f"The operating system refused something: {what}{where}.",
+        "See to the rights, the room or the connection it speaks of; --debug shows where it happened.",
+    )
+
+
+def _defect(error: Exception) -> WfError:
+    return WfError(
+        "defect",
+        f"This should not have happened: {type(error).__name__}: {error}",
+        "It is a defect of wfplatform; --debug shows where, and a report of it helps.",
+    )
 
 
 class _Fields(logging.Formatter):

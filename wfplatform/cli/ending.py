@@ -16,7 +16,7 @@ from uuid import UUID
 import typer
 
 from wfplatform.cli.command import COMPLETED, FAILED, INTERRUPTED
-from wfplatform.cli.progress import NodeCosts, NodeProgress, node_costs
+from wfplatform.cli.progress import NodeProgress
 from wfplatform.cli.screen import Screen
 from wfplatform.cli.sight import Observer, Sight
 from wfplatform.cli.view import execution_document
@@ -32,13 +32,12 @@ if TYPE_CHECKING:
 
     from wfplatform.bootstrap.platform import EmbeddedPlatform
 
-__all__ = ["artifacts_of", "costs_of", "follow", "sight_document", "tell_end", "tell_execution"]
+__all__ = ["artifacts_of", "follow", "sight_document", "tell_end", "tell_execution"]
 
 SECOND_THOUGHT_S: Final = 2.0
 """Within this time a second Ctrl-C cancels the execution."""
 CANCEL_PATIENCE_S: Final = 30.0
-ELEMENTS_ADDED_UP: Final = 2000
-"""Up to so many elements are read to add up what a node took."""
+ARTIFACTS_READ: Final = 2000
 FAILED_READ: Final = 200
 ARTIFACTS_SHOWN: Final = 12
 
@@ -113,7 +112,6 @@ def tell_end(screen: Screen, platform: EmbeddedPlatform, record: ExecutionRecord
         the exit code.
     """
     sight = Observer(platform, record.id).look()
-    costs = costs_of(platform, sight)
     completed = record.state is ExecutionState.COMPLETED
     value = platform.executions.result(record.id, 0.0) if completed else None
     artifacts = artifacts_of(platform, record) if completed else []
@@ -121,9 +119,9 @@ def tell_end(screen: Screen, platform: EmbeddedPlatform, record: ExecutionRecord
         from wfplatform.cli.outcome import value_document
 
         more = {"result": value_document(value), "artifacts": artifacts} if completed else {}
-        screen.document({**sight_document(sight, costs), **more})
+        screen.document({**sight_document(sight), **more})
     else:
-        tell_execution(screen, platform, sight, costs)
+        tell_execution(screen, platform, sight)
         if completed:
             from wfplatform.cli.outcome import pictures
 
@@ -133,9 +131,7 @@ def tell_end(screen: Screen, platform: EmbeddedPlatform, record: ExecutionRecord
     return COMPLETED if completed else FAILED
 
 
-def tell_execution(
-    screen: Screen, platform: EmbeddedPlatform, sight: Sight, costs: dict[str, NodeCosts] | None
-) -> None:
+def tell_execution(screen: Screen, platform: EmbeddedPlatform, sight: Sight) -> None:
     """An execution as a page: its head, a line a node, waits, failures, and what to do next."""
     from wfplatform.cli.report import failed_sentence, failures, head, nodes_table, waits
 
@@ -143,7 +139,7 @@ def tell_execution(
     screen.say(*head(record, now))
     if sight.nodes:
         screen.say()
-        screen.say(nodes_table(sight.nodes, costs, now, ended=record.state.final))
+        screen.say(nodes_table(sight.nodes, now, ended=record.state.final))
     if waiting := list(waits(sight.active, now)):
         screen.say()
         screen.say(*waiting)
@@ -156,14 +152,7 @@ def tell_execution(
         screen.say(f"`wfp executions retry {record.id}` goes on from here; what has completed is not run again.")
 
 
-def costs_of(platform: EmbeddedPlatform, sight: Sight) -> dict[str, NodeCosts] | None:
-    """Node -> what it took; None when there are too many elements to add up."""
-    if sum(sum(node.counts.values()) for node in sight.nodes) > ELEMENTS_ADDED_UP:
-        return None
-    return node_costs(_records(platform, sight.record.id))
-
-
-def _records(platform: EmbeddedPlatform, execution_id: UUID, node: str | None = None) -> Iterator[NodeExecutionRecord]:
+def _records(platform: EmbeddedPlatform, execution_id: UUID, node: str) -> Iterator[NodeExecutionRecord]:
     after: str | None = None
     while True:
         page = platform.reader.nodes(DEFAULT_TENANT, execution_id, node=node, limit=500, after=after)
@@ -173,15 +162,15 @@ def _records(platform: EmbeddedPlatform, execution_id: UUID, node: str | None = 
             return
 
 
-def sight_document(sight: Sight, costs: dict[str, NodeCosts] | None) -> dict[str, Any]:
+def sight_document(sight: Sight) -> dict[str, Any]:
     """An execution and how far its nodes are, as JSON."""
     return {
         **execution_document(sight.record),
-        "nodes": [_node_summary(node, (costs or {}).get(node.node)) for node in sight.nodes],
+        "nodes": [_node_document(node) for node in sight.nodes],
     }
 
 
-def _node_summary(node: NodeProgress, costs: NodeCosts | None) -> dict[str, Any]:
+def _node_document(node: NodeProgress) -> dict[str, Any]:
     return {
         "node": node.node,
         "state": state_word(node.state),
@@ -191,10 +180,11 @@ def _node_summary(node: NodeProgress, costs: NodeCosts | None) -> dict[str, Any]
         "startedAt": None if node.started_at is None else node.started_at.isoformat(),
         "finishedAt": None if node.finished_at is None else node.finished_at.isoformat(),
         "durationS": span_s(node.started_at, node.finished_at),
-        "cpuS": None if costs is None else costs.cpu_s,
-        "peakMemoryBytes": None if costs is None else costs.peak_memory_bytes,
-        "workers": None if costs is None else len(costs.workers),
-        "reused": None if costs is None else costs.reused,
+        "cpuS": node.cpu_s,
+        "cpuMeanS": node.cpu_mean_s,
+        "peakMemoryBytes": node.peak_memory_bytes,
+        "workers": node.workers,
+        "reused": node.reused,
     }
 
 
@@ -218,7 +208,7 @@ def artifacts_of(platform: EmbeddedPlatform, record: ExecutionRecord) -> list[di
                 for port, output in (one.outputs or {}).items()
                 if output.get("location")
             ]
-            if len(found) >= ELEMENTS_ADDED_UP:
+            if len(found) >= ARTIFACTS_READ:
                 return found
     return found
 

@@ -91,7 +91,7 @@ def show(
 
     With --watch or --result the exit code tells how it ended: 0 completed, 1 failed or cancelled.
     """
-    from wfplatform.cli.ending import costs_of, follow, sight_document, tell_end, tell_execution
+    from wfplatform.cli.ending import follow, sight_document, tell_end, tell_execution
     from wfplatform.cli.sight import Observer
 
     with connected(screen) as platform:
@@ -99,14 +99,13 @@ def show(
         if watch or result:
             return tell_end(screen, platform, follow(screen, platform, execution.id))
         sight = Observer(platform, execution.id).look()
-        costs = costs_of(platform, sight)
-        document = sight_document(sight, costs)
+        document = sight_document(sight)
         if node is not None:
             document |= _show_node(screen, platform, execution, node, limit, after)
         elif nodes:
             document |= _show_elements(screen, platform, execution, limit, after)
         else:
-            tell_execution(screen, platform, sight, costs)
+            tell_execution(screen, platform, sight)
             if sight.nodes:
                 screen.say()
                 screen.say(

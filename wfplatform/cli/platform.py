@@ -44,16 +44,22 @@ def up(
 
     from wfplatform.bootstrap import supervisor
     from wfplatform.bootstrap.operation import find_running, upgrade_schema, worker_pids
+    from wfplatform.bootstrap.problem import problem_of
     from wfplatform.settings import Settings
 
     settings = Settings.load()
     deadline_s = time.monotonic() + timeout_s
+    if settings.database_url:
+        upgrade_schema(settings)  # A server that does not answer is told before anything is started for its sake.
     ran = find_running(settings) is not None
     waiting = screen.err.status(f"Starting the platform in {settings.home} …") if screen.is_live else nullcontext()
     with waiting, supervisor.attach(settings, timeout_s=timeout_s) as attachment:
-        upgrade_schema(settings)
+        if not settings.database_url:
+            upgrade_schema(settings)
         rows = supervisor.status(settings)
         while late := _not_ready(settings, rows, len(worker_pids(rows))):
+            if (problem := problem_of(rows)) is not None:
+                raise problem
             if time.monotonic() > deadline_s:
                 raise UnreachableError(
                     "platform_silent",
@@ -112,14 +118,25 @@ def down(
 
 
 def status(screen: Screen) -> int:
-    """Show the processes, addresses and executions of the platform. Exit code 3 when it does not run."""
+    """Show the processes, addresses and executions of the platform. Exit code 3 when it does not run or can run nothing."""
     from wfplatform.bootstrap import supervisor
     from wfplatform.bootstrap.operation import find_running, schema_status, worker_pids
+    from wfplatform.bootstrap.problem import problem_of
     from wfplatform.bootstrap.system import release
     from wfplatform.cli.view import process_document
     from wfplatform.settings import Settings
 
     settings = Settings.load()
+    rows = supervisor.status(settings)
+    problem = problem_of(rows)
+    told_problem = {} if problem is None else {"problem": {"code": problem.code, "message": problem.message}}
+    if problem is not None and problem.code == "no_database":
+        # Whatever else there is to know would have to be asked of it.
+        screen.document({"running": True, **told_problem, "processes": [process_document(row) for row in rows]})
+        if not screen.as_json:
+            _tell_status(screen, rows)
+            screen.error(problem)
+        return UNREACHABLE
     address = find_running(settings)
     if address is None:
         screen.document({"running": False, "home": str(settings.home), "release": release()})
@@ -132,6 +149,7 @@ def status(screen: Screen) -> int:
     screen.document(
         {
             "running": True,
+            **told_problem,
             **_address_document(address, rows, workers),
             "release": release(),
             "schema": None
@@ -160,7 +178,12 @@ def status(screen: Screen) -> int:
             _tell_line(screen, "schema", f"{schema.revision} ({schema.state})")
         told = ", ".join(f"{count} {state}" for state, count in sorted(lately.items())) or "none"
         _tell_line(screen, "executions", f"{open_count} open; of the last 24 hours: {told}")
-    return COMPLETED
+    if problem is None:
+        return COMPLETED
+    if not screen.as_json:
+        screen.say()
+        screen.error(problem)
+    return UNREACHABLE
 
 
 def _not_ready(settings: Settings, rows: Sequence[ProcessRow], workers: int) -> list[str]:

@@ -6,7 +6,7 @@ Pure. Refuses: reading anything; it is given what was read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from wfplatform.core.execution import ExecutionState, NodeState
@@ -21,9 +21,9 @@ from wfplatform.core.graph import (
     ParameterRef,
     size_key,
 )
-from wfplatform.core.record import NodeExecutionRecord, NodeSummary
+from wfplatform.core.record import NodeSummary
 
-__all__ = ["NodeCosts", "NodeProgress", "node_costs", "node_progress", "open_sizes"]
+__all__ = ["NodeProgress", "node_progress", "open_sizes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,11 @@ class NodeProgress:
         rank: 0 for a node that is not mapped.
         counts: how many elements are recorded in each state.
         total: how many there are; None while that is not known.
+        cpu_s: what they took together; as the other measures None where nothing was measured.
+        cpu_mean_s: what one takes.
+        peak_memory_bytes: of the largest.
+        workers: on how many different ones they ran.
+        reused: how many are results of earlier executions.
     """
 
     node: str
@@ -42,6 +47,11 @@ class NodeProgress:
     total: int | None
     started_at: datetime | None
     finished_at: datetime | None
+    cpu_s: float | None = None
+    cpu_mean_s: float | None = None
+    peak_memory_bytes: int | None = None
+    workers: int | None = None
+    reused: int = 0
 
     @property
     def ended(self) -> int:
@@ -65,16 +75,6 @@ class NodeProgress:
         return NodeState.COMPLETED
 
 
-@dataclass(slots=True, kw_only=True)
-class NodeCosts:
-    """What the elements of one node took together; `peak_memory_bytes` of the largest, None where nothing was measured."""
-
-    cpu_s: float | None = None
-    peak_memory_bytes: int | None = None
-    workers: set[str] = field(default_factory=set)
-    reused: int = 0
-
-
 def node_progress(
     graph: Graph,
     parameters: Mapping[str, Json],
@@ -91,29 +91,29 @@ def node_progress(
         summary: what is recorded.
         sizes: node -> output -> its length, for the nodes of `open_sizes`.
     """
-    recorded: dict[str, list[NodeSummary]] = {}
-    for one in summary:
-        recorded.setdefault(one.node, []).append(one)
+    recorded = {one.node: one for one in summary}
     totals: dict[str, int | None] = {}
     found = []
     for node in graph.nodes:
         total = totals[node.id] = _total(graph, node, parameters, sizes, totals)
-        rows = recorded.get(node.id, [])
-        counts = {row.state: row.count for row in rows}
+        seen = recorded.get(node.id) or NodeSummary(node=node.id, counts={})
         # A branch that ended as a whole is one row, however many elements it would have had; so what is
         # recorded tells the number when nothing is left out.
         if state is ExecutionState.COMPLETED or (state.final and total is None):
-            total = sum(counts.values())
-        started = [row.started_at for row in rows if row.started_at is not None]
-        finished = [row.finished_at for row in rows if row.finished_at is not None]
+            total = sum(seen.counts.values())
         found.append(
             NodeProgress(
                 node=node.id,
                 rank=node.rank,
-                counts=counts,
+                counts=seen.counts,
                 total=total,
-                started_at=min(started, default=None),
-                finished_at=max(finished, default=None),
+                started_at=seen.started_at,
+                finished_at=seen.finished_at,
+                cpu_s=seen.cpu_s,
+                cpu_mean_s=seen.cpu_mean_s,
+                peak_memory_bytes=seen.peak_memory_bytes,
+                workers=seen.workers,
+                reused=seen.reused,
             )
         )
     return found
@@ -127,21 +127,6 @@ def open_sizes(graph: Graph) -> frozenset[str]:
         for port, levels in node.over.items()
         if isinstance(binding := node.inputs[port], OutputRef) and levels == 1 and not graph.by_id[binding.node].rank
     )
-
-
-def node_costs(records: Iterable[NodeExecutionRecord]) -> dict[str, NodeCosts]:
-    """What each node took, from the records of its elements."""
-    found: dict[str, NodeCosts] = {}
-    for record in records:
-        costs = found.setdefault(record.node, NodeCosts())
-        if record.cpu_s is not None:
-            costs.cpu_s = (costs.cpu_s or 0.0) + record.cpu_s
-        if record.peak_memory_bytes is not None:
-            costs.peak_memory_bytes = max(costs.peak_memory_bytes or 0, record.peak_memory_bytes)
-        if record.worker:
-            costs.workers.add(record.worker)
-        costs.reused += record.reused_from is not None
-    return found
 
 
 def _total(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
 
-from wfplatform.cli.progress import NodeCosts, NodeProgress
+from wfplatform.cli.progress import NodeProgress
 from wfplatform.cli.screen import STYLE, table
 from wfplatform.cli.words import (
     due,
@@ -77,19 +77,17 @@ def head(record: ExecutionRecord, now: datetime) -> Iterator[Text]:
         yield _line("waits", record.waiting_for)
 
 
-def nodes_table(
-    nodes: Iterable[NodeProgress], costs: Mapping[str, NodeCosts] | None, now: datetime, *, ended: bool
-) -> Table:
+def nodes_table(nodes: Iterable[NodeProgress], now: datetime, *, ended: bool) -> Table:
     """A line a node.
 
     Args:
-        costs: node -> what it took; None when there are too many elements to add up.
+        nodes: how far each is.
+        now: for what still runs.
         ended: whether the execution has ended: then nothing runs on.
     """
     columns = ("node", "state", "elements", "took", "CPU", "peak memory", "workers")
     rows = []
     for node in nodes:
-        cost = (costs or {}).get(node.node)
         took = span_s(node.started_at, node.finished_at if ended or node.state.final else None, now)
         rows.append(
             (
@@ -97,9 +95,9 @@ def nodes_table(
                 Text(_state_of(node), style=STYLE[node.state]),
                 f"{node.ended}/{'?' if node.total is None else node.total}",
                 duration(took),
-                duration(cost.cpu_s) if cost else "-",
-                size(cost.peak_memory_bytes) if cost else "-",
-                f"{len(cost.workers)}" if cost and cost.workers else "-",
+                duration(node.cpu_s),
+                size(node.peak_memory_bytes),
+                "-" if node.workers is None else str(node.workers),
             )
         )
     return table(columns, rows, right=("elements", "took", "CPU", "peak memory", "workers"))
@@ -116,7 +114,7 @@ def elements_table(records: Iterable[NodeExecutionRecord], now: datetime) -> Tab
             duration(span_s(one.started_at, one.finished_at, now if one.state is NodeState.RUNNING else None)),
             duration(one.cpu_s),
             size(one.peak_memory_bytes),
-            one.worker.removeprefix("tcp://") or "-",
+            one.worker.rpartition("://")[2] or "-",
             _remark(one, now),
         )
         for one in records
@@ -153,7 +151,7 @@ def node_page(
                 Text(one.state.replace("_", " ").capitalize(), style=STYLE["failed"]),
                 instant(one.started_at, now=now),
                 duration(span_s(one.started_at, one.finished_at)),
-                one.worker.removeprefix("tcp://") or "-",
+                one.worker.rpartition("://")[2] or "-",
                 _error_line(one.error),
             )
             for one in attempts

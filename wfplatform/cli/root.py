@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -42,6 +43,11 @@ def application() -> typer.Typer:
 
 def main() -> None:
     """Entry point; ends the process with the exit code of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # Text of users may hold half a surrogate pair, or what this terminal has no letter for. As an escape it can be
+            # shown, and is the same text to who reads JSON.
+            stream.reconfigure(errors="backslashreplace")
     application()(prog_name="wfp")
 
 

@@ -84,10 +84,11 @@ def run(
 
             return tell_end(screen, platform, follow(screen, platform, execution.id))
         from wfplatform.cli.view import execution_document
+        from wfplatform.cli.words import command_name
 
         screen.document(execution_document(execution.record))
         screen.say(f"Execution {execution.id} of {found.name} was started.")
-        screen.say(f"Watch it with `wfp executions show {execution.id} --watch`.")
+        screen.say(f"Watch it with `{command_name()} executions show {execution.id} --watch`.")
     return COMPLETED
 
 
@@ -114,11 +115,8 @@ def demo(
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            "bad_folder",
-            f"The folder {place} cannot be made: {error.strerror}.",
-            "Name another: wfp demo FOLDER.",
-        ) from error
+        other = "Name another: wfp demo FOLDER." if folder else "It lies in the platform's home, which WFP_HOME names."
+        raise UserError("bad_folder", f"The folder {place} cannot be made: {error.strerror}.", other) from error
     found = find_workflow(DEMO)
     data = place / "flights"
     parameters = bound(found.parameters, {"year": str(year), "folder": str(data)})
@@ -137,15 +135,14 @@ def demo(
 def _tell_demo(screen: Screen, platform: EmbeddedPlatform, record: ExecutionRecord, chart: Path, data: Path) -> None:
     from importlib import import_module
 
-    from wfplatform.cli.ending import artifacts_of, costs_of, sight_document, tell_execution
+    from wfplatform.cli.ending import artifacts_of, sight_document, tell_execution
     from wfplatform.cli.outcome import pictures, value_document
     from wfplatform.cli.sight import Observer
-    from wfplatform.cli.words import masked, plain_place, size
+    from wfplatform.cli.words import command_name, masked, plain_place, size
 
     result: Mapping[str, Any] = platform.executions.result(record.id, 0.0)
     chart.write_text(result["chart"], encoding="utf-8")
     sight = Observer(platform, record.id).look()
-    costs = costs_of(platform, sight)
     artifacts = artifacts_of(platform, record)
     if screen.as_json:
         tables = {name: value for name, value in result.items() if name != "chart"}
@@ -155,11 +152,11 @@ def _tell_demo(screen: Screen, platform: EmbeddedPlatform, record: ExecutionReco
             "chart": str(chart),
             "dataSet": str(data),
         }
-        screen.document({**sight_document(sight, costs), **more})
+        screen.document({**sight_document(sight), **more})
         return
     for title, one in import_module(DEMO.partition(":")[0]).printable_tables(result).items():
         screen.say(*pictures(one, title, width=screen.out.width))
-    tell_execution(screen, platform, sight, costs)
+    tell_execution(screen, platform, sight)
     files = result["files"]
     total = size(sum(one["size_bytes"] for one in files))
     lines = (
@@ -169,8 +166,8 @@ def _tell_demo(screen: Screen, platform: EmbeddedPlatform, record: ExecutionReco
             "artifacts",
             f"{plain_place(platform.settings.artifacts_location)} ({len(artifacts)} of the result; small ones in the database)",
         ),
-        ("every node", f"wfp executions show {record.id} --nodes"),
-        ("what it wrote", f"wfp executions logs {record.id}"),
+        ("every node", f"{command_name()} executions show {record.id} --nodes"),
+        ("what it wrote", f"{command_name()} executions logs {record.id}"),
         (
             "from Python",
             f"from wfplatform.bootstrap import default_platform as p; p().execution('{record.id}').result()",

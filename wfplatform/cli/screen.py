@@ -85,13 +85,18 @@ class Screen:
             sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
             sys.stdout.flush()
 
-    def error(self, error: WfError) -> None:
-        """An error with what can be done about it; for programs as a document too."""
+    def error(self, error: WfError, *, cause: BaseException | None = None) -> None:
+        """An error with what can be done about it; for programs as a document too.
+
+        Args:
+            error: what to say.
+            cause: what happened, where that is another exception; its traceback is shown under --debug.
+        """
         self.err.print(printable(error.message), style="red", markup=False, highlight=False, soft_wrap=True)
         if error.hint:
             self.err.print(printable(error.hint), markup=False, highlight=False, soft_wrap=True)
         if self.debug:
-            sys.stderr.write("".join(traceback.format_exception(error)))
+            sys.stderr.write("".join(traceback.format_exception(cause or error)))
         self.document({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
 
 

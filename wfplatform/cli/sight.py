@@ -15,7 +15,7 @@ from wfplatform.cli.progress import NodeProgress, node_progress, open_sizes
 from wfplatform.core.execution import NodeState
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.core.record import ExecutionRecord, NodeExecutionRecord
-from wfplatform.errors import UnreachableError
+from wfplatform.errors import PlatformError, UnreachableError
 
 if TYPE_CHECKING:
     from wfplatform.bootstrap.platform import EmbeddedPlatform
@@ -73,16 +73,24 @@ class Observer:
         record = executions.record(self._id)
         summary = reader.summary(DEFAULT_TENANT, self._id)
         graph = executions.graph(record.version_id)
-        ended = {one.node for one in summary if one.state is NodeState.COMPLETED}
+        ended = {one.node for one in summary if one.counts.get(NodeState.COMPLETED)}
         for node in open_sizes(graph) & ended - self._sizes.keys():
             found = reader.nodes(DEFAULT_TENANT, self._id, node=node, limit=1).items
             self._sizes[node] = (found[0].sizes or {}) if found else {}
         wanted = [NodeState.RUNNING, NodeState.WAITING]
         active: Sequence[NodeExecutionRecord] = ()
-        if any(one.state in wanted for one in summary):
+        if any(one.counts.get(state) for one in summary for state in wanted):
             active = reader.nodes(DEFAULT_TENANT, self._id, states=wanted, limit=NOTES).items
         nodes = node_progress(graph, record.parameters, record.state, summary, self._sizes)
         return Sight(record=record, nodes=nodes, active=active)
+
+    def _check(self) -> None:
+        """Whoever watches is told that nothing can go on, rather than shown a picture that stands still."""
+        try:
+            self._platform.check()
+        except PlatformError as error:
+            hint = f"{error.hint} Watch it again with `wfp executions show {self._id} --watch`."
+            raise PlatformError(error.code, error.message, hint, **error.facts) from error
 
     def sights(self, *, whole: bool = True) -> Iterator[Sight]:
         """One sight now and one whenever something may have changed, until the execution has ended.
@@ -92,6 +100,7 @@ class Observer:
 
         Raises:
             UnreachableError: the database did not answer for a minute; the execution goes on all the same.
+            PlatformError: nothing can go on, and why.
         """
         look: Callable[[], Sight] = self.look if whole else self.record
         seen = self._platform.executions.changed(-1, 0.0)
@@ -110,6 +119,7 @@ class Observer:
             yield sight
             if sight.record.state.final:
                 return
+            self._check()
             pause_s = max(LEAST_PAUSE_S, SHARE * (time.monotonic() - began_s))
             # What happens during the pause is seen by the next look, so the counter is read before that.
             time.sleep(pause_s)

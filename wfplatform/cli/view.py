@@ -172,6 +172,7 @@ def process_document(row: ProcessRow) -> dict[str, Any]:
         "lastExit": masked(row.last_exit),
         "residentBytes": row.rss_bytes,
         "log": str(row.log),
+        "problem": masked(row.problem),
     }
 
 

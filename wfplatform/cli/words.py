@@ -6,13 +6,17 @@ Refuses: deciding anything; every function turns a value into text and knows not
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 __all__ = [
+    "command_name",
     "due",
     "duration",
     "first_line",
@@ -26,6 +30,18 @@ __all__ = [
     "span_s",
     "state_word",
 ]
+
+
+def command_name() -> str:
+    """What has to be typed for this command: `wfp` if the shell finds it under that name, else the way to it."""
+    called = Path(sys.argv[0])
+    found = shutil.which("wfp")
+    if called.name != "wfp" or (found is not None and Path(found).resolve() == called.resolve()):
+        return "wfp"
+    here = Path.cwd()
+    called = called.absolute()
+    return str(called.relative_to(here) if called.is_relative_to(here) else called)
+
 
 _SHORTEST_ID: Final = 13
 """Digits and dash of the millisecond in which an execution was asked for; fewer would hardly ever be unique."""

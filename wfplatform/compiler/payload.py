@@ -6,8 +6,8 @@ MessagePack of plain lists, so that neither side opens a pickle of the other, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgpack
@@ -29,6 +29,10 @@ __all__ = [
     "unpack_order",
     "unpack_version",
 ]
+
+
+_INTEGERS: Final = 1 << 63
+_DEPTH: Final = 50
 
 
 class KnownOutput(NamedTuple):
@@ -80,24 +84,30 @@ class SegmentOrder(NamedTuple):
 
 def pack_version(document: Mapping[str, Any], code: bytes) -> bytes:
     """A definition and its code as the one blob that workers read from the artifact storage."""
-    packed: bytes = msgpack.packb({"document": json.dumps(document), "code": code})
-    return packed
+    return _pack({"document": json.dumps(document), "code": code})
 
 
 def unpack_version(packed: bytes) -> tuple[str, bytes]:
     """The definition as JSON text, and the code."""
-    content = msgpack.unpackb(packed)
+    content = _unpack(packed)
     return content["document"], content["code"]
 
 
 def pack_order(order: SegmentOrder) -> bytes:
     """A segment as bytes."""
-    parts = [
+    try:
+        return _packed(order, lambda parameters: parameters)
+    except OverflowError:  # MessagePack has no integers of more than 64 bits, JSON text has
+        return _packed(order, json.dumps)
+
+
+def _packed(order: SegmentOrder, write: Callable[[Mapping[str, Json]], object]) -> bytes:
+    parts: list[list[object]] = [
         [
             part.execution.bytes,
             part.epoch,
             part.version,
-            part.parameters,
+            write(part.parameters),
             part.segment,
             [[index, span.prefix, span.start, span.stop, attempt] for index, span, attempt in part.members],
             [list(known) for known in part.known],
@@ -107,13 +117,12 @@ def pack_order(order: SegmentOrder) -> bytes:
         ]
         for part in order.parts
     ]
-    packed: bytes = msgpack.packb([order.engine, parts, order.lane, order.budget_s, order.announce])
-    return packed
+    return _pack([order.engine, parts, order.lane, order.budget_s, order.announce])
 
 
 def unpack_order(packed: bytes) -> SegmentOrder:
     """A segment from bytes. Its spans carry no node names: the index beside each says which node it is."""
-    engine, parts, lane, budget_s, announce = msgpack.unpackb(packed, strict_map_key=False)
+    engine, parts, lane, budget_s, announce = _unpack(packed)
     return SegmentOrder(
         engine,
         tuple(
@@ -121,7 +130,7 @@ def unpack_order(packed: bytes) -> SegmentOrder:
                 UUID(bytes=execution),
                 epoch,
                 version,
-                parameters,
+                parameters if isinstance(parameters, dict) else json.loads(parameters),
                 segment,
                 [
                     (index, Span("", tuple(prefix), start, stop), attempt)
@@ -172,15 +181,22 @@ _KIND = {letter: kind for kind, letter in _LETTER.items()}
 
 def pack_delivery(stream: str, number: int, worker: str, deliveries: Iterable[Delivery]) -> bytes:
     """A message as bytes."""
-    packed: bytes = msgpack.packb(
-        [stream, number, worker, [[d.execution.bytes, d.epoch, d.segment, d.outcomes, d.closed] for d in deliveries]]
-    )
-    return packed
+    content = [
+        stream,
+        number,
+        worker,
+        [[d.execution.bytes, d.epoch, d.segment, d.outcomes, d.closed] for d in deliveries],
+    ]
+    try:
+        return _pack(content)
+    except (OverflowError, TypeError, ValueError, RecursionError):
+        # Values were looked at before; what a message of a user's error or log carries was not.
+        return _pack(_sayable(content))
 
 
 def unpack_delivery(packed: bytes) -> StreamMessage:
     """A message from bytes; its outcomes are still raw, see `read_outcome`."""
-    stream, number, worker, deliveries = msgpack.unpackb(packed, strict_map_key=False)
+    stream, number, worker, deliveries = _unpack(packed)
     return StreamMessage(
         stream,
         number,
@@ -197,3 +213,30 @@ def read_outcomes(graph: Graph, delivery: Delivery, worker: str) -> tuple[Outcom
         Outcome(nodes[index].id, tuple(element), attempt, _KIND[letter], worker, segment, *rest)
         for index, element, attempt, letter, *rest in delivery.outcomes
     )
+
+
+def _pack(content: Any) -> bytes:
+    # Names of files and what is printed may hold half a surrogate pair, which is no UTF-8.
+    packed: bytes = msgpack.packb(content, unicode_errors="surrogatepass")
+    return packed
+
+
+def _unpack(packed: bytes) -> Any:
+    return msgpack.unpackb(packed, strict_map_key=False, unicode_errors="surrogatepass")
+
+
+def _sayable(content: Any, depth: int = 0) -> Any:
+    """The same as far as MessagePack can say it; the rest as text, integers of more than 64 bits cut to those."""
+    match content:
+        case None | bool() | float() | str() | bytes():
+            return content
+        case int():
+            return max(-_INTEGERS, min(content, _INTEGERS - 1))
+        case _ if depth > _DEPTH:
+            return repr(content)[:1000]
+        case list() | tuple():
+            return [_sayable(item, depth + 1) for item in content]
+        case Mapping():
+            return {_sayable(key, depth + 1): _sayable(item, depth + 1) for key, item in content.items()}
+        case _:
+            return repr(content)[:1000]

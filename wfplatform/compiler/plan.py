@@ -8,11 +8,11 @@ Refuses to look at values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
 from typing import Final
 
+from wfplatform.compiler.growth import Opened, Piece
 from wfplatform.compiler.segment import BLOCKED, KNOWN, Chunk, Flights, Limits, Member, Planned, Segment
 from wfplatform.compiler.supply import Supply
 from wfplatform.core.execution import Element, Execution, NodeRuns, NodeState, Span
@@ -53,48 +53,6 @@ def plan(
     return _Planner(graph, execution, flights, costs, limits, new_segment_id, targets).plan()
 
 
-@dataclass(slots=True)
-class _Open:
-    """A segment that can still grow."""
-
-    id: str
-    lane: Lane
-    key: tuple[object, ...]
-    start_s: float = 0.0
-    members: list[Member] = field(default_factory=list)
-    needs: set[str] = field(default_factory=set)
-    known: dict[tuple[str, Element], None] = field(default_factory=dict)
-    expected_s: float = 0.0
-    elements: int = 0
-    solo: bool = False
-    announce: bool = False
-    unknown: bool = False
-
-    @property
-    def finish_s(self) -> float:
-        """When it should have ended, if nothing else ran."""
-        return self.start_s + max(self.expected_s, 1e-9)
-
-
-@dataclass(slots=True)
-class _Piece:
-    """Elements of one node that get their inputs from the same places.
-
-    Args:
-        aligned: those of `needs` that compute the very elements these follow, one by one.
-        linear: nobody else waits for what these wait for.
-        wide: beside these are enough of their kind to keep the cluster busy.
-    """
-
-    start: int
-    stop: int
-    needs: frozenset[str]
-    known: tuple[tuple[str, Element], ...]
-    aligned: frozenset[str]
-    linear: bool
-    wide: bool
-
-
 class _Planner:
     def __init__(
         self,
@@ -113,10 +71,10 @@ class _Planner:
         self.limits = limits
         self.new_segment_id = new_segment_id
         self.wanted = None if targets is None else _with_ancestors(graph, targets)
-        self.segments: dict[str, _Open] = {}
+        self.segments: dict[str, Opened] = {}
         self.supply = Supply(graph, execution, flights)
         self.actions: list[tuple[str, Element]] = []
-        self.roots: dict[tuple[object, ...], _Open] = {}
+        self.roots: dict[tuple[object, ...], Opened] = {}
         self.free = dict(limits.free)
         self.grown = False
 
@@ -200,7 +158,7 @@ class _Planner:
 
     # -- where inputs come from
 
-    def pieces(self, node: Node, span: Span) -> Iterator[_Piece]:
+    def pieces(self, node: Node, span: Span) -> Iterator[Piece]:
         """Cut a span where its inputs come from different segments; what is blocked is left out."""
         shared_needs: set[str] = set()
         shared_known: dict[tuple[str, Element], None] = {}
@@ -220,7 +178,7 @@ class _Planner:
             needs = frozenset(shared_needs)
             # One that is not mapped follows what is not mapped either; elements of a map part from what they share.
             aligned = needs if node.rank == 0 else frozenset()
-            yield _Piece(span.start, span.stop, needs, tuple(shared_known), aligned, linear, wide=False)
+            yield Piece(span.start, span.stop, needs, tuple(shared_known), aligned, linear, wide=False)
             return
         wide = len(span) >= _WIDE * self.limits.slots
         for start, stop in self._cuts(along, span):
@@ -247,7 +205,7 @@ class _Planner:
                         known |= dict.fromkeys((link.source, (*span.prefix, i)) for i in range(start, stop))
             needs = frozenset(shared_needs | follows)
             if ready and not (solo and needs):
-                yield _Piece(start, stop, needs, tuple(known), frozenset(follows), linear, wide)
+                yield Piece(start, stop, needs, tuple(known), frozenset(follows), linear, wide)
 
     def _cuts(self, along: list[Link], span: Span) -> Iterator[tuple[int, int]]:
         marks = {span.start, span.stop}
@@ -269,7 +227,8 @@ class _Planner:
         known: dict[tuple[str, Element], None],
     ) -> bool:
         for chunk in chunks:
-            if chunk.segment == BLOCKED:
+            # What is mapped over must be known even where others tell the size already: it may say another one.
+            if chunk.segment == BLOCKED or (link.expands and chunk.segment != KNOWN):
                 return False
             if chunk.segment != KNOWN:
                 needs.add(chunk.segment)
@@ -331,7 +290,7 @@ class _Planner:
         rank, nodes = node.rank, self.execution.nodes
         return any(link.shared == rank == nodes[link.target].rank for link in self.graph.dependants[node.id])
 
-    def _fits(self, opened: _Open, count: int, each_s: float, budget_s: float, unknown: bool) -> bool:
+    def _fits(self, opened: Opened, count: int, each_s: float, budget_s: float, unknown: bool) -> bool:
         limits = self.limits
         if opened.solo or opened.elements + count > limits.most:
             return False
@@ -339,7 +298,7 @@ class _Planner:
             return False
         return opened.expected_s + count * each_s <= budget_s
 
-    def _host(self, piece: _Piece, key: tuple[object, ...], each_s: float, unknown: bool) -> _Open | None:
+    def _host(self, piece: Piece, key: tuple[object, ...], each_s: float, unknown: bool) -> Opened | None:
         """The segment of this plan that the piece waits for last, if the piece may join it."""
         if not piece.needs or len(piece.needs) > _MOST_NEEDS:
             return None
@@ -359,7 +318,7 @@ class _Planner:
         fits = self._fits(opened, piece.stop - piece.start, each_s, budget_s, unknown)
         return opened if fits else None
 
-    def _budget_s(self, opened: _Open, piece: _Piece) -> float:
+    def _budget_s(self, opened: Opened, piece: Piece) -> float:
         """How long a segment may be with this piece in it. Where joining costs no parallel work, it saves moving values."""
         limits = self.limits
         if opened.id in piece.aligned:
@@ -369,19 +328,19 @@ class _Planner:
                 return max(min(self.share_s, limits.longest_chain_s), self.target_s)
         return limits.longest_s if piece.linear else self.target_s
 
-    def _root(self, key: tuple[object, ...], count: int, each_s: float, unknown: bool) -> _Open | None:
+    def _root(self, key: tuple[object, ...], count: int, each_s: float, unknown: bool) -> Opened | None:
         opened = self.roots.get(key)
         if opened is None or not self._fits(opened, count, each_s, self.target_s, unknown):
             return None
         return opened
 
-    def _open(self, lane: Lane, key: tuple[object, ...], solo: bool, needs: frozenset[str]) -> _Open:
+    def _open(self, lane: Lane, key: tuple[object, ...], solo: bool, needs: frozenset[str]) -> Opened:
         start_s = max((self.segments[need].finish_s for need in needs if need in self.segments), default=0.0)
-        opened = _Open(self.new_segment_id(), lane, key, start_s, solo=solo)
+        opened = Opened(self.new_segment_id(), lane, key, start_s, solo=solo)
         self.segments[opened.id] = opened
         return opened
 
-    def _join(self, opened: _Open, node: Node, part: Span, attempt: int, each_s: float, piece: _Piece) -> None:
+    def _join(self, opened: Opened, node: Node, part: Span, attempt: int, each_s: float, piece: Piece) -> None:
         more = piece.needs - opened.needs - {opened.id}
         if more:
             self.grown = self.grown or bool(opened.members)

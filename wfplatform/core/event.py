@@ -28,6 +28,7 @@ __all__ = [
     "Plan",
     "Recorded",
     "Refused",
+    "Rejected",
     "ResumeRequested",
     "Retried",
     "Reused",
@@ -156,6 +157,13 @@ class ResumeRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """The execution as a whole cannot be run, and no node is to blame; `error` as in `Outcome`."""
+
+    error: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Retried:
     """Failed elements and what hangs on them are to run again."""
 
@@ -176,6 +184,7 @@ type Event = (
     | SegmentLost
     | Began
     | Refused
+    | Rejected
     | Reused
     | TimerDue
     | ChildEnded

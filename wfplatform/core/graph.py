@@ -30,6 +30,7 @@ __all__ = [
     "Parameter",
     "ParameterRef",
     "PathStep",
+    "passed_on",
     "references",
     "size_key",
     "size_within",
@@ -230,25 +231,33 @@ class Graph:
     @cached_property
     def sized(self) -> Mapping[str, tuple[OutputRef, ...]]:
         """Node id -> its outputs whose length must be recorded because a later node is mapped over their items."""
-        found: dict[str, dict[str, OutputRef]] = {}
-        for node in self.nodes:
-            for port, levels in node.over.items():
-                binding = node.inputs[port]
-                if isinstance(binding, OutputRef) and levels > self.by_id[binding.node].rank:
-                    found.setdefault(binding.node, {})[size_key(binding)] = binding
-        return {name: tuple(refs.values()) for name, refs in found.items()}
+        return {name: tuple(ref for ref, _ in refs.values()) for name, refs in self._measured.items()}
 
     @cached_property
     def size_levels(self) -> Mapping[str, Mapping[str, int]]:
         """Node id -> the name of a recorded length -> how many levels of lengths are recorded: 2 if the items' own are too."""
-        found: dict[str, dict[str, int]] = {}
+        return {name: {key: levels for key, (_, levels) in refs.items()} for name, refs in self._measured.items()}
+
+    @cached_property
+    def _measured(self) -> Mapping[str, Mapping[str, tuple[OutputRef, int]]]:
+        """Node id -> the name of a length -> of which output it is, and how many levels of it are wanted."""
+        found: dict[str, dict[str, tuple[OutputRef, int]]] = {}
+
+        def want(ref: OutputRef, levels: int) -> None:
+            known = found.setdefault(ref.node, {})
+            key = size_key(ref)
+            known[key] = (ref, max(levels, known[key][1] if key in known else 0))
+
         for node in self.nodes:
             for port, levels in node.over.items():
                 binding = node.inputs[port]
                 if isinstance(binding, OutputRef) and levels > self.by_id[binding.node].rank:
-                    known = found.setdefault(binding.node, {})
-                    key = size_key(binding)
-                    known[key] = max(known.get(key, 0), levels - self.by_id[binding.node].rank)
+                    want(binding, levels - self.by_id[binding.node].rank)
+        for node in reversed(self.nodes):
+            source = passed_on(self, node)
+            if source is not None:
+                for ref, levels in list(found.get(node.id, {}).values()):
+                    want(OutputRef(source.node, source.port, source.path + ref.path), levels)
         return found
 
     @cached_property
@@ -340,6 +349,14 @@ class Graph:
                     yield link
         for name in node.after:
             yield Link(source=name, target=node.id, port="", shared=0, expands=False)
+
+
+def passed_on(graph: Graph, node: Node) -> OutputRef | None:
+    """The output that a delay hands on as it is, so that whoever made it can tell its length; None if there is none."""
+    value = node.inputs.get("value") if node.type == NodeKind.DELAY else None
+    if isinstance(value, OutputRef) and graph.by_id[value.node].rank == node.rank == 0:
+        return value
+    return None
 
 
 @dataclass(frozen=True, slots=True)

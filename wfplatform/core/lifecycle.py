@@ -24,6 +24,7 @@ from wfplatform.core.event import (
     PauseRequested,
     Recorded,
     Refused,
+    Rejected,
     ResumeRequested,
     Retried,
     Reused,
@@ -46,7 +47,7 @@ from wfplatform.core.execution import (
 )
 from wfplatform.core.graph import Graph, NodeKind
 from wfplatform.core.propagation import completed, expand_claimed, spread
-from wfplatform.core.request import expire, retry, stop_all
+from wfplatform.core.request import expire, reject, retry, stop_all
 
 __all__ = ["MAX_LOST", "MAX_SUSPECTS", "Transition", "advance", "blank_nodes", "new_execution"]
 
@@ -95,6 +96,8 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
                 retry(draft)
             case Claimed(sizes):
                 _claim_sizes(draft, sizes)  # for the retry that follows
+            case Rejected(error):
+                reject(draft, error)  # the retry it was claimed for
             case _:
                 return Transition(execution)
         return draft.transition()
@@ -127,6 +130,8 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
             draft.finish(ExecutionState.CANCELLED)
         case DeadlinePassed(timeout_s):
             expire(draft, timeout_s)
+        case Rejected(error):
+            reject(draft, error)
         case PauseRequested():
             draft.changes["paused_at"] = execution.paused_at or now
         case ResumeRequested():

@@ -30,6 +30,7 @@ __all__ = [
     "NewExecution",
     "NodeRecord",
     "Notifier",
+    "Publication",
     "StoredRun",
     "StoredVersion",
     "VersionStore",
@@ -77,6 +78,28 @@ class StoredVersion:
     digest: str
     document: Mapping[str, Any]
     code_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A workflow version to publish.
+
+    Args:
+        name: of the workflow, which is made if there is none; not blank.
+        digest: of the definition and its code.
+        document: the definition as JSON.
+        code: what travels to the workers.
+        code_digest: its digest; SHA-256 of the bytes when None.
+        requirements: what workers must have: distribution -> version.
+    """
+
+    name: str
+    digest: str
+    document: Mapping[str, Json]
+    code: bytes
+    code_digest: str | None = None
+    description: str = ""
+    requirements: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

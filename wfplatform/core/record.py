@@ -148,15 +148,30 @@ class LogRecord(NamedTuple):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSummary:
-    """How many elements of a node are in a state, when the first began and the last ended."""
+    """What the elements of a node come to. What was measured of none of them is None, never 0.
+
+    Args:
+        counts: how many are in each state that occurs.
+        started_at: when the first began.
+        finished_at: when the last of those that have ended did.
+        cpu_s: what their last tries took together.
+        cpu_mean_s: of those of which it is known.
+        peak_memory_bytes: of the largest.
+        workers: on how many different ones their last tries ran.
+        reused: how many are results of earlier executions.
+    """
 
     node: str
-    state: NodeState
-    count: int
-    started_at: datetime | None
-    finished_at: datetime | None
+    counts: Mapping[NodeState, int]
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    cpu_s: float | None = None
+    cpu_mean_s: float | None = None
+    peak_memory_bytes: int | None = None
+    workers: int | None = None
+    reused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

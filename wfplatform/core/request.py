@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from wfplatform.core.draft import Draft
 from wfplatform.core.event import CancelSegments, Recorded
@@ -10,7 +12,7 @@ from wfplatform.core.execution import WHOLE, ExecutionState, NodeState, Run
 from wfplatform.core.graph import NodeKind
 from wfplatform.core.propagation import decide
 
-__all__ = ["expire", "retry", "stop_all"]
+__all__ = ["expire", "reject", "retry", "stop_all"]
 
 
 def expire(draft: Draft, timeout_s: float) -> None:
@@ -22,6 +24,13 @@ def expire(draft: Draft, timeout_s: float) -> None:
     }
     draft.changes["error"] = draft.base.error or error
     stop_all(draft, "the execution's timeout was over")
+    draft.finish(ExecutionState.FAILED)
+
+
+def reject(draft: Draft, error: Mapping[str, Any]) -> None:
+    """The execution fails as a whole: it cannot be run, whatever its nodes did."""
+    draft.changes["error"] = dict(error)
+    stop_all(draft, "the execution could not be run")
     draft.finish(ExecutionState.FAILED)
 
 

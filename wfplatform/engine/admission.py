@@ -28,20 +28,23 @@ class Admission:
             return False
         name = live.version.stored.name
         if sum(other.admitted for other in others if other.version.stored.name == name) < most:
-            live.admitted = True
+            live.admitted, live.held_by = True, ""
+            self._queues.get(name, {}).pop(live.id, None)
             return False
         self._queues.setdefault(name, {})[live.id] = live
         live.held_by = f"{most} executions of {name} run, which is as many as it allows"
         return True
 
     def left(self, live: Live) -> Live | None:
-        """An execution has ended; returns the one that may begin in its place."""
+        """An execution has ended; returns the one that may begin in its place: the first that is not paused."""
         queue = self._queues.get(live.version.stored.name)
         if queue is None:
             return None
         queue.pop(live.id, None)
-        if not queue or not live.admitted:
+        if not live.admitted:
             return None
-        freed = queue.pop(next(iter(queue)))
-        freed.held_by = ""
+        freed = next((one for one in queue.values() if one.execution.paused_at is None), None)
+        if freed is not None:
+            del queue[freed.id]
+            freed.held_by = ""
         return freed

@@ -55,7 +55,8 @@ class Batch:
             run, element = recorded.run, recorded.element
             if live.cache_keys and run.state.final and len(element) <= live.execution.nodes[recorded.node].rank:
                 self._keep(live, recorded.node, element, recorded.outcome)
-        if step.recorded or step.effects or before.state is not live.execution.state:
+        paused = before.paused_at is not live.execution.paused_at
+        if step.recorded or step.effects or paused or before.state is not live.execution.state:
             self.changed[live.id] = live
         for effect in step.effects:
             match effect:
@@ -95,7 +96,7 @@ class Batch:
     @property
     def pending(self) -> bool:
         """Whether something waits to be committed."""
-        return bool(self.records or self.children or self.commands)
+        return bool(self.records or self.finished or self.children or self.commands)
 
     def _keep(self, live: Live, node: str, element: tuple[int, ...], outcome: Any) -> None:
         key = live.cache_keys.pop((node, element), None)
@@ -120,9 +121,10 @@ class Batch:
             execution = live.execution
             state, waiting_for = live.standing()
             told = live.told_state or live.claim.state
-            if state is told and not state.final and now_s - live.told_at_s < _TELL_EVERY_S:
+            paused = execution.paused_at is not live.told_paused_at
+            if state is told and not state.final and not paused and now_s - live.told_at_s < _TELL_EVERY_S:
                 continue
-            live.told_at_s, live.told_state = now_s, state
+            live.told_at_s, live.told_state, live.told_paused_at = now_s, state, execution.paused_at
             yield ExecutionChange(
                 id=live.id,
                 epoch=live.claim.epoch,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from wfplatform.compiler.dask_graph import ClusterTask
 from wfplatform.compiler.order import bundle, known_elements, make_part
 from wfplatform.compiler.payload import KnownOutput, Part
 from wfplatform.compiler.plan import plan
@@ -17,6 +18,7 @@ from wfplatform.core.ports import EngineStore
 from wfplatform.engine.cluster import Executor
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.live import Live
+from wfplatform.errors import PlatformError
 
 __all__ = ["Dispatch", "LostSegment"]
 
@@ -82,31 +84,49 @@ class Dispatch:
             self._first_plans[version] = planned
         return planned
 
-    def submit(self, planned: Iterable[tuple[Live, Planned]]) -> None:
+    def submit(self, planned: Sequence[tuple[Live, Planned]]) -> list[tuple[Live, Exception]]:
         """Hand segments over, small ones of many executions together.
 
+        Returns:
+            executions whose segments cannot be made ready to travel, and why not; of these nothing was handed over.
+
         Raises:
-            UnreachableError: what they read cannot be fetched; nothing was handed over and nothing counts as flying.
+            PlatformError: what they read cannot be fetched; nothing was handed over and nothing counts as flying.
         """
         self._first_plans.clear()
+        try:
+            made = self._make(planned)
+        except PlatformError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it may concern one of them alone
+            if len(planned) == 1:
+                return [(planned[0][0], error)]
+            return [refused for one in planned for refused in self.submit([one])]
+        if made is None:
+            return []
+        tasks, parts, owners, keys = made
+        for segment, _ in parts:
+            live, key = owners[segment.id], keys[segment.id]
+            live.flights.add(segment.id, segment.spans)
+            live.keys[segment.id] = key
+            self._tasks.setdefault(key, set()).add((live.id, segment.id))
+        self._executor.submit(tasks)
+        return []
+
+    def _make(self, planned: Sequence[tuple[Live, Planned]]) -> _Made | None:
+        """Tasks for what is planned, nothing of which counts as flying yet; None if there is nothing to run."""
         listed = [(live, one, self._read(live, one)) for live, one in planned]
         parts: list[tuple[Segment, Part]] = []
         owners: dict[str, Live] = {}
         keys: dict[str, str] = {}
         for live, one, read in listed:
             for segment, part in _parts(live, one, read):
-                live.flights.add(segment.id, segment.spans)
                 parts.append((segment, part))
                 owners[segment.id] = live
                 keys |= {need: live.keys[need] for need in segment.needs if need in live.keys}
         if not parts:
-            return
-        tasks = bundle(self._name, parts, keys, self._limits(None), self._budget_s)
-        for segment, _ in parts:
-            live, key = owners[segment.id], keys[segment.id]
-            live.keys[segment.id] = key
-            self._tasks.setdefault(key, set()).add((live.id, segment.id))
-        self._executor.submit(tasks)
+            return None
+        return _Made(bundle(self._name, parts, keys, self._limits(None), self._budget_s), parts, owners, keys)
 
     # -- back
 
@@ -180,6 +200,15 @@ class Dispatch:
                 done = stored.run.state is NodeState.COMPLETED
                 outputs[stored.node, stored.element] = stored.outputs if done else None
         return _Read(known, loops, outputs)
+
+
+class _Made(NamedTuple):
+    """Tasks, the segments in them, whose each segment is, and in which task it is."""
+
+    tasks: Sequence[ClusterTask]
+    parts: Sequence[tuple[Segment, Part]]
+    owners: Mapping[str, Live]
+    keys: Mapping[str, str]
 
 
 class _Read(NamedTuple):

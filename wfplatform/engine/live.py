@@ -52,7 +52,8 @@ class Live:
         working_since_at: since when it has work on the cluster, or None.
         cache_keys: elements that run now and whose results later executions may reuse -> under which key.
         admitted: it counts among those of its workflow that may run at once; else `held_by` says why it must wait.
-        told_at_s: when its counters were last written, and `told_state`: the state that was written then.
+        reused: elements that an earlier execution's result once stood in for.
+        told_at_s: when its counters were last written, and `told_state`, `told_paused_at`: what was written then.
     """
 
     claim: Claim
@@ -68,7 +69,9 @@ class Live:
     admitted: bool = False
     held_by: str = ""
     cache_keys: dict[tuple[str, Element], str] = field(default_factory=dict)
+    reused: set[tuple[str, Element]] = field(default_factory=set)
     told_at_s: float = 0.0
+    told_paused_at: datetime | None = None
 
     @property
     def id(self) -> UUID:

@@ -8,26 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from wfplatform.compiler.expand import known_sizes
-from wfplatform.compiler.order import Loaded
-from wfplatform.compiler.segment import Limits, Planned
+from wfplatform.compiler.segment import Planned
 from wfplatform.core.announcement import ENGINE_CHANNEL, EXECUTION_CHANNEL, announcements
 from wfplatform.core.event import (
     CancelRequested,
-    Claimed,
     DeadlinePassed,
     Event,
     PauseRequested,
-    Refused,
     ResumeRequested,
     Retried,
 )
-from wfplatform.core.execution import Element
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
     CacheStore,
@@ -41,45 +35,28 @@ from wfplatform.core.ports import (
     VersionStore,
 )
 from wfplatform.engine.admission import Admission
+from wfplatform.engine.adoption import Adoption, rejection
+from wfplatform.engine.again import Again
 from wfplatform.engine.batch import Batch
 from wfplatform.engine.cluster import ClusterReport, Executor
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.intake import Intake
 from wfplatform.engine.live import Live
+from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.overdue import Overdue
-from wfplatform.engine.restore import restore
 from wfplatform.engine.reuse import Reuse
 from wfplatform.engine.timers import Timer, Timers
 from wfplatform.engine.versions import Versions
-from wfplatform.engine.waits import CHILD_ENDED, Waits, described
-from wfplatform.errors import WfError
+from wfplatform.engine.waits import CHILD_ENDED, Waits
+from wfplatform.errors import PlatformError, UnreachableError
 
 __all__ = ["EngineOptions", "Orchestrator"]
 
 logger = logging.getLogger(__name__)
 
 _COMMANDS_AT_ONCE: Final = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions:
-    """How an engine works.
-
-    Args:
-        max_executions: executions with work on the cluster at the same moment; more wait their turn.
-        claim_at_once: taken in one transaction.
-        budget_s: time after which a segment of several nodes gives the rest back.
-        grace_s: time a cancelled or timed-out node has to clean up, as workers know it.
-        linger_s: what nothing waits for is committed at most this much later, together with what came in the meantime.
-    """
-
-    max_executions: int = 1000
-    claim_at_once: int = 500
-    budget_s: float = 1.0
-    grace_s: float = 5.0
-    linger_s: float = 0.0
-    limits: Limits = field(default_factory=Limits)
+_WAKE_AGAIN_S: Final = 1.0
 
 
 class Orchestrator:
@@ -96,6 +73,8 @@ class Orchestrator:
         clock: tells the time.
         ids: makes identifiers.
         notifier: tells who watches.
+        options: how it works.
+        load: opens plain data and arrays in the artifact storage, for their lengths; None = such are not opened.
     """
 
     def __init__(
@@ -112,11 +91,11 @@ class Orchestrator:
         ids: Ids,
         notifier: Notifier,
         options: EngineOptions,
+        load: Callable[[Mapping[str, Any]], Any] | None = None,
     ) -> None:
         self.engine_id: Final = engine_id
         self.live: dict[UUID, Live] = {}
         self._store = store
-        self._versions = Versions(versions, publish)
         self._costs = costs
         self._executor = executor
         self._clock = clock
@@ -125,7 +104,9 @@ class Orchestrator:
         self._options = options
         self._timers = Timers()
         self._batch = Batch(self._timers)
-        self._waits = Waits(store, self._versions, clock, ids)
+        loaded = Versions(versions, publish)
+        self._adoption = Adoption(loaded, clock)
+        self._waits = Waits(store, loaded, clock, ids, load)
         self._reuse = Reuse(cache, store)
         self._overdue = Overdue(grace_s=options.grace_s)
         self._dispatch = Dispatch(
@@ -146,6 +127,7 @@ class Orchestrator:
             clock=clock,
         )
         self._admission = Admission()
+        self._again: Again[UUID] = Again()
         self._unsent: Commit | None = None
         self._look_again = False
         self._linger_until_s: float | None = None
@@ -167,8 +149,13 @@ class Orchestrator:
         now = self._clock.now()
         for timer in self._timers.due(now, 1000):
             self._wake(timer)
+        for execution in self._again.due(self._clock.monotonic_s()):
+            if execution in self.live:
+                self._batch.to_plan[execution] = self.live[execution]
         look, self._look_again = look or self._look_again, False
         claimed = self._look() if look else 0
+        if not look:
+            self._adopt(())
         self._check_deadlines(now)
         if not self._lingers():
             self._settle()
@@ -189,8 +176,9 @@ class Orchestrator:
 
     @property
     def patience_s(self) -> float | None:
-        """Seconds until a turn is due to commit what lingers; None if nothing does."""
-        return None if self._linger_until_s is None else max(0.0, self._linger_until_s - self._clock.monotonic_s())
+        """Seconds until a turn is due although nothing comes in: to commit what lingers, to try again what failed; None: none."""
+        due_s = [at for at in (self._linger_until_s, self._adoption.next_s, self._again.next_s) if at is not None]
+        return max(0.0, min(due_s) - self._clock.monotonic_s()) if due_s else None
 
     @property
     def next_timer_at(self) -> datetime | None:
@@ -208,7 +196,7 @@ class Orchestrator:
 
     def release_all(self) -> None:
         """Give all executions back, for others to claim; used at a clean end."""
-        self._store.commit(Commit(engine_id=self.engine_id, released=list(self.live)))
+        self._store.commit(Commit(engine_id=self.engine_id, released=[*self.live, *self._adoption.held()]))
         self._dispatch.cancel(list(self.live.values()))
         if self.live:
             # Another engine need not wait for its next look.
@@ -219,8 +207,15 @@ class Orchestrator:
 
     def _wake(self, timer: Timer) -> None:
         live = self.live.get(timer.execution)
-        if live is not None:
-            self._apply(live, self._waits.over(live, timer))
+        if live is None:
+            return
+        try:
+            event = self._waits.over(live, timer)
+        except PlatformError as error:
+            logger.warning("element cannot go on now", extra={"execution": str(live.id), "reason": error.message})
+            self._timers.set(timer._replace(due_at=self._clock.now() + timedelta(seconds=_WAKE_AGAIN_S)))
+            return
+        self._apply(live, event)
 
     def _look(self) -> int:
         """Fetch what users and other engines want, and claim what is to run."""
@@ -228,8 +223,7 @@ class Orchestrator:
         claims, commands = self._store.look(
             self.engine_id, claims=min(room, self._options.claim_at_once), commands=_COMMANDS_AT_ONCE
         )
-        for claim in claims:
-            self._adopt(claim)
+        self._adopt(claims)
         for command in commands:
             self._command(command)
         # Whatever still runs for the engine before this one is refused when it ends: it only holds a place.
@@ -238,61 +232,44 @@ class Orchestrator:
             self._executor.cancel(stale, [])
         return len(claims)
 
-    def _adopt(self, claim: Claim) -> None:
-        """An execution is this engine's now."""
-        version = self._versions.get(claim.version_id)
-        refused: WfError | None = None
-        sizes: Mapping[str, Sequence[tuple[Element, int]]] = {}
-        try:
-            sizes = known_sizes(version.graph, claim.parameters)
-        except WfError as error:
-            refused = error
-        execution = restore(claim, version.graph, sizes)
-        live = Live(
-            claim=claim,
-            version=version,
-            execution=execution,
-            loaded=Loaded(
-                execution=claim.id,
-                epoch=claim.epoch,
-                version=version.stored.digest,
-                graph=version.graph,
-                index=version.index,
-                parameters=claim.parameters,
-            ),
-            worked_s=claim.worked_s,
-            told_at_s=self._clock.monotonic_s(),
-        )
-        self.live[claim.id] = live
-        if refused is not None:
-            self._apply(live, Claimed())
-            self._apply(live, Refused(live.graph.nodes[0].id, (), described(refused)))
-            return
-        self._apply(live, Claimed(sizes))
-        if claim.cancel_requested_at is not None:
-            self._apply(live, CancelRequested())
+    def _adopt(self, claims: Sequence[Claim]) -> None:
+        """Executions are this engine's now."""
+        for live, events, sound in self._adoption.adopt(claims):
+            if sound:
+                self.live[live.id] = live
+            for event in events:
+                self._apply(live, event)
 
     def _command(self, command: Command) -> None:
         live = self.live.get(command.execution_id)
+        if live is None and self._adoption.holds(command.execution_id):
+            if command.kind != "cancel":
+                return  # not done: it comes again
+            live = self._adoption.give_up(command.execution_id)
+        try:
+            event = self._meaning(live, command) if live is not None else None
+        except PlatformError as error:
+            logger.warning("command cannot be followed now", extra={"kind": command.kind, "reason": error.message})
+            return  # not done: it comes again
         self._batch.commands_done.append(command.id)
-        if live is None:
-            return
-        event: Event
+        if live is not None and event is not None:
+            self._apply(live, event)
+
+    def _meaning(self, live: Live, command: Command) -> Event | None:
         match command.kind:
             case "cancel":
-                event = CancelRequested(command.created_by)
+                return CancelRequested(command.created_by)
             case "pause":
-                event = PauseRequested(command.created_by)
+                return PauseRequested(command.created_by)
             case "resume":
-                event = ResumeRequested(command.created_by)
+                return ResumeRequested(command.created_by)
             case "retry":
-                event = Retried(command.created_by)
+                return Retried(command.created_by)
             case _ if command.kind == CHILD_ENDED:
-                event = self._waits.child_ended(command)
+                return self._waits.child_ended(live, command)
             case _:
                 logger.warning("unknown command", extra={"kind": command.kind, "command": command.id})
-                return
-        self._apply(live, event)
+                return None
 
     def _check_deadlines(self, now: datetime) -> None:
         for live in list(self.live.values()):
@@ -304,7 +281,13 @@ class Orchestrator:
     def _apply(self, live: Live, event: Event) -> None:
         """Let the state machine decide, and note what is to be committed and done."""
         ended = live.execution.state.final
-        self._batch.note(live, advance(live.execution, live.graph, event, self._clock.now(), self._ids.chance()))
+        now = self._clock.now()
+        try:
+            step = advance(live.execution, live.graph, event, now, self._ids.chance())
+        except Exception as error:  # noqa: BLE001 - an execution that cannot be advanced must not stop the others
+            event = rejection(live.claim, error, f"take in what happened to the execution {live.id}")
+            step = advance(live.execution, live.graph, event, now)
+        self._batch.note(live, step)
         if live.execution.state.final and not ended:
             self._waits.tell_parent(live, self._batch)
 
@@ -359,12 +342,32 @@ class Orchestrator:
         """Plan what may have become ready and hand it over."""
         waiting, self._batch.to_plan = self._batch.to_plan, {}
         planned: list[tuple[Live, Planned]] = []
-        for live in waiting.values():
-            if live.execution.state.final or live.execution.paused_at is not None or live.id not in self.live:
-                continue
-            if self._admission.holds(live, self.live.values()):
-                self._batch.changed[live.id] = live
-                continue
+        try:
+            for live in waiting.values():
+                if live.execution.state.final or live.execution.paused_at is not None or live.id not in self.live:
+                    continue
+                if self._admission.holds(live, self.live.values()):
+                    self._batch.changed[live.id] = live
+                    continue
+                one = self._planned(live)
+                if one is not None:
+                    planned.append((live, one))
+            refused = self._dispatch.submit(planned)
+        except PlatformError:
+            self._batch.to_plan = waiting | self._batch.to_plan
+            raise
+        for live, error in refused:
+            self._apply(live, rejection(live.claim, error, f"hand out nodes of the execution {live.id}"))
+        for live, _ in planned:
+            live.note_work(self._clock.now())
+
+    def _planned(self, live: Live) -> Planned | None:
+        """What of one execution is to be handed out; None if that cannot be told before more is committed, or not now.
+
+        Raises:
+            UnreachableError: the database does not answer.
+        """
+        try:
             one = self._dispatch.plan(live)
             hits = self._reuse.hits(live, one)
             for event in hits:
@@ -372,15 +375,24 @@ class Orchestrator:
             if hits:
                 # What hangs on them can now be planned with them; that comes when they are committed.
                 self._batch.to_plan[live.id] = live
-                continue
+                return None
+            is_late = False
             if one.actions:
-                for event in self._waits.begin(live, one.actions, self._batch):
+                events, is_late = self._waits.begin(live, one.actions, self._batch)
+                for event in events:
                     self._apply(live, event)
-            planned.append((live, one))
-        try:
-            self._dispatch.submit(planned)
-        except WfError:
-            self._batch.to_plan |= {live.id: live for live, _ in planned}
+        except UnreachableError:
             raise
-        for live, _ in planned:
-            live.note_work(self._clock.now())
+        except PlatformError as error:
+            logger.warning(
+                "execution cannot be planned now", extra={"execution": str(live.id), "reason": error.message}
+            )
+            is_late, one = True, None
+        except Exception as error:  # noqa: BLE001 - one that cannot be planned must not stop the others
+            self._apply(live, rejection(live.claim, error, f"plan the execution {live.id}"))
+            return None
+        if is_late:
+            self._again.put(live.id, self._clock.monotonic_s())
+        else:
+            self._again.drop(live.id)
+        return one

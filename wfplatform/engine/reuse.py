@@ -1,7 +1,8 @@
 """Results of earlier executions in place of nodes that would compute the same again.
 
 The key is over what the node's function does (with the helpers it reaches), the digests of its inputs, and the salt of its
-policy. A function that cannot be analysed has no key: its node is computed.
+policy. A function that cannot be analysed has no key: its node is computed. So is one whose earlier result was left by a
+workflow that did not need to know how long it is, where this one maps over it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from wfplatform.compiler.segment import Planned
 from wfplatform.core.event import Event, Reused
 from wfplatform.core.execution import Element, NodeState
-from wfplatform.core.graph import Node, NodeKind
+from wfplatform.core.graph import Node, NodeKind, size_within
 from wfplatform.core.ports import CacheStore, EngineStore
 from wfplatform.engine.live import Live
 from wfplatform.engine.values import EngineInputs
@@ -56,9 +57,12 @@ class Reuse:
         events: list[Event] = []
         for (name, element), key in keys.items():
             hit = found.get(key)
-            if hit is None:
+            # What stood in for it once and is pending again could not be read.
+            is_lost = (name, element) in live.reused
+            if hit is None or is_lost or not _has_lengths(hit.sizes or {}, live.graph.size_levels.get(name, {})):
                 live.cache_keys[name, element] = key
             else:
+                live.reused.add((name, element))
                 events.append(Reused(name, element, hit.outputs, hit.sizes, hit.execution_id))
         return events
 
@@ -86,3 +90,15 @@ class Reuse:
         ports = {port: inputs.digest(node.id, port, element) for port in node.inputs if port not in policy.ignore}
         text = json.dumps([does, policy.salt, list(node.outputs), sorted(ports.items())])
         return sha256(text.encode()).hexdigest()
+
+
+def _has_lengths(sizes: Mapping[str, int], wanted: Mapping[str, int]) -> bool:
+    """Whether all lengths were recorded that a graph maps over: name -> how many levels of it."""
+    return all(_has_length(sizes, key, (), levels) for key, levels in wanted.items())
+
+
+def _has_length(sizes: Mapping[str, int], key: str, indices: Element, levels: int) -> bool:
+    size = sizes.get(size_within(key, indices))
+    if size is None or levels == 1:
+        return size is not None
+    return all(_has_length(sizes, key, (*indices, index), levels - 1) for index in range(size))

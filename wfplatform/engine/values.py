@@ -6,9 +6,9 @@ Refuses to look into values that are not plain JSON: those are opened on workers
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from wfplatform.authoring.call import follow
 from wfplatform.compiler.tree import open_output
@@ -23,10 +23,17 @@ from wfplatform.core.graph import (
     Literal,
     OutputRef,
     ParameterRef,
+    PathStep,
 )
-from wfplatform.errors import WfError
+from wfplatform.errors import NodeError, StorageError, WfError
 
-__all__ = ["EngineInputs", "UnreadableError", "plain_output", "tree_output"]
+__all__ = ["EngineInputs", "UnreadableError", "plain_output", "seen_value", "tree_output"]
+
+
+_OPENED: Final = frozenset({"json", "npy"})
+_OPENED_BYTES: Final = 16 * 1024 * 1024
+"""An engine that serves many is not to hold one user's data; it only wants a length."""
+"""Codecs of values that hold no code of a user's."""
 
 
 class UnreadableError(WfError):
@@ -49,6 +56,63 @@ def tree_output(kind: str, items: Sequence[Mapping[str, Any]], names: Sequence[s
     if kind == "dict":
         tree["names"] = list(names)
     return tree
+
+
+def seen_value(output: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Any] | None, called: str) -> Any:
+    """An output as far as an engine may see it: what only workers open is in it as something that refuses to be looked into.
+
+    Args:
+        output: as recorded.
+        load: opens plain data and arrays that do not stand in the output, up to 16 MiB; None = such are not opened.
+        called: what it is called, at the beginning of a sentence.
+
+    Raises:
+        StorageError: the artifact storage does not answer.
+    """
+    if output["codec"] == "tree":
+        items = [seen_value(item, load, called) for item in output["items"]]
+        if output["kind"] == "dict":
+            return dict(zip(output["names"], items, strict=True))
+        return items
+    if "value" in output:
+        value = output["value"]
+    elif load is not None and output["codec"] in _OPENED and output["size"] <= _OPENED_BYTES:
+        try:
+            value = load({name: entry for name, entry in output.items() if name != "path"})
+        except StorageError as error:
+            if not error.code.startswith("artifact_"):
+                raise  # the storage does not answer; else it is this value that is lost or damaged
+            value = _Unseen(output, called)
+    else:
+        value = _Unseen(output, called)
+    try:
+        return follow(value, [PathStep(*step) for step in output.get("path") or ()], called)
+    except NodeError:
+        return None  # there is no such part: whoever opens it says so
+
+
+class _Unseen:
+    """In place of a value that only workers open."""
+
+    def __init__(self, output: Mapping[str, Any], called: str) -> None:
+        self._refusal = UnreadableError(
+            "not_plain",
+            f"{called} is mapped over, but it is kept in a form that only workers open ({output['codec']}, "
+            f"{output['size']} bytes), so that its length is not known.",
+            "Let the workflow return plain lists and dicts of moderate size, or hand the result to a node that returns the list.",
+        )
+
+    def __len__(self) -> int:
+        raise self._refusal
+
+    def __iter__(self) -> Iterator[Any]:
+        raise self._refusal
+
+    def __getitem__(self, key: object) -> Any:
+        raise self._refusal
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name) if name.startswith("__") else self._refusal
 
 
 class EngineInputs:

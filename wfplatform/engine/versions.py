@@ -1,4 +1,7 @@
-"""The workflow versions an engine has loaded, and their programs in the artifact storage."""
+"""The workflow versions an engine has loaded, and their programs in the artifact storage.
+
+Tells apart what will never load from what a service that does not answer keeps from being loaded now.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from wfplatform.compiler.payload import pack_version
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import StoredVersion, VersionStore
 from wfplatform.engine.live import Version
+from wfplatform.errors import PlatformError, StorageError, WfError
 
 __all__ = ["Versions"]
 
@@ -32,11 +36,29 @@ class Versions:
         self._publish = publish
         self._loaded: OrderedDict[UUID, Version] = OrderedDict()
 
-    def get(self, version_id: UUID) -> Version:
-        """A version, its program ready for workers."""
+    def __contains__(self, version_id: object) -> bool:
+        return version_id in self._loaded
+
+    def get(self, version_id: UUID, workflow: str = "") -> Version:
+        """A version, its program ready for workers.
+
+        Args:
+            version_id: which.
+            workflow: the name of its workflow, for messages.
+
+        Raises:
+            WfError: code `version_unreadable`; it is not there, or cannot be read.
+            PlatformError: database or artifact storage do not answer.
+        """
         found = self._loaded.get(version_id)
         if found is None:
-            found = self._load(self._store.version(version_id))
+            try:
+                stored = self._store.version(version_id)
+            except PlatformError:
+                raise
+            except Exception as error:
+                raise _unreadable(workflow or "that is not known", str(version_id), error) from error
+            found = self._load(stored)
         self._loaded.move_to_end(version_id)
         return found
 
@@ -45,17 +67,25 @@ class Versions:
 
         Raises:
             NotFoundError: there is none.
+            WfError, PlatformError: as `get`.
         """
         stored = self._store.find_version(tenant_id, name, str(digest) if digest else None)
         return self._loaded.get(stored.id) or self._load(stored)
 
     def _load(self, stored: StoredVersion) -> Version:
-        definition = from_document(dict(stored.document))
-        code = self._store.code(stored.tenant_id, stored.code_digest)
-        self._publish(stored.digest, pack_version(stored.document, code))
+        try:
+            definition = from_document(dict(stored.document))
+            code = self._store.code(stored.tenant_id, stored.code_digest)
+            functions = {key: entry.digest for key, entry in Code.from_bytes(code).functions.items()}
+            packed = pack_version(stored.document, code)
+        except PlatformError:
+            raise
+        except Exception as error:
+            raise _unreadable(stored.name, f"{stored.number} ({stored.digest[:12]})", error) from error
+        self._store_program(stored, packed)
         version = Version(
             stored=stored,
-            functions={key: entry.digest for key, entry in Code.from_bytes(code).functions.items()},
+            functions=functions,
             definition=definition,
             index={node.id: number for number, node in enumerate(definition.graph.nodes)},
         )
@@ -63,3 +93,28 @@ class Versions:
         if len(self._loaded) > _KEPT:
             self._loaded.popitem(last=False)
         return version
+
+    def _store_program(self, stored: StoredVersion, packed: bytes) -> None:
+        try:
+            self._publish(stored.digest, packed)
+        except PlatformError:
+            raise
+        except Exception as error:  # whatever a storage raises says nothing against the version
+            raise StorageError(
+                "program_not_stored",
+                f"The program of {stored.name}, version {stored.number}, could not be put into the artifact storage: "
+                f"{type(error).__name__}: {error}",
+                "See to the artifact storage; it is tried again.",
+            ) from error
+
+
+def _unreadable(workflow: str, version: str, error: Exception) -> WfError:
+    reason = error.message if isinstance(error, WfError) else f"{type(error).__name__}: {error}"
+    return WfError(
+        "version_unreadable",
+        f"Version {version} of the workflow {workflow} cannot be read: {reason.rstrip('.')}.",
+        "Publish the workflow again and start a new execution. Once the version can be read again, this one can be retried.",
+        workflow=workflow,
+        version=version,
+        reason=reason,
+    )

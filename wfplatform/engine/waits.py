@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from wfplatform.compiler.bind import bind
+from wfplatform.compiler.measure import lengths
 from wfplatform.core.event import Began, ChildEnded, Event, Refused, TimerDue
 from wfplatform.core.execution import Element, ExecutionState, NodeState
-from wfplatform.core.graph import DEFAULT_PORT, Node, NodeKind
+from wfplatform.core.graph import DEFAULT_PORT, Node, NodeKind, OutputRef, passed_on, size_key
 from wfplatform.core.ports import Clock, Command, EngineStore, Ids, NewCommand, NewExecution
 from wfplatform.engine.batch import Batch
+from wfplatform.engine.fault import described
 from wfplatform.engine.live import Live
 from wfplatform.engine.shape import shape_sources, sizes_of_runs
 from wfplatform.engine.timers import Timer
-from wfplatform.engine.values import EngineInputs, plain_output
+from wfplatform.engine.values import EngineInputs, plain_output, seen_value
 from wfplatform.engine.versions import Versions
-from wfplatform.errors import WfError
+from wfplatform.errors import PlatformError, WfError
 
 __all__ = ["CHILD_ENDED", "MAX_DEPTH", "Waits"]
+
+logger = logging.getLogger(__name__)
 
 CHILD_ENDED: Final = "child_ended"
 MAX_DEPTH: Final = 10
@@ -35,22 +40,50 @@ class Waits:
         versions: published workflows.
         clock: tells the time.
         ids: makes identifiers of children.
+        load: opens plain data and arrays that are too large to stand in an output; None = such are not opened.
     """
 
-    def __init__(self, store: EngineStore, versions: Versions, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        store: EngineStore,
+        versions: Versions,
+        clock: Clock,
+        ids: Ids,
+        load: Callable[[Mapping[str, Any]], Any] | None = None,
+    ) -> None:
         self._store = store
         self._versions = versions
         self._clock = clock
         self._ids = ids
+        self._load = load
 
-    def begin(self, live: Live, actions: Sequence[tuple[str, Element]], batch: Batch) -> list[Event]:
-        """Begin elements whose inputs are all committed; children go into the batch."""
+    def begin(self, live: Live, actions: Sequence[tuple[str, Element]], batch: Batch) -> tuple[list[Event], bool]:
+        """Begin elements whose inputs are all committed; children go into the batch.
+
+        Returns:
+            what became of them, and whether some could not be begun now because a service does not answer.
+
+        Raises:
+            PlatformError: what they read cannot be fetched; nothing was begun.
+        """
         wanted = dict.fromkeys(key for node, element in actions for key in _sources(live, node, element))
         inputs = self._inputs(live, list(wanted))
-        return [self._begun(live, node, element, inputs, batch) for node, element in actions]
+        events: list[Event] = []
+        for node, element in actions:
+            try:
+                events.append(self._begun(live, node, element, inputs, batch))
+            except PlatformError as error:
+                facts = {"execution": str(live.id), "node": node, "reason": error.message}
+                logger.warning("node cannot begin now", extra=facts)
+                return events, True
+        return events, False
 
     def over(self, live: Live, timer: Timer) -> Event:
-        """A timer is due: that of a delay, or that of a try that is to be repeated."""
+        """A timer is due: that of a delay, or that of a try that is to be repeated.
+
+        Raises:
+            PlatformError: the value of a delay cannot be fetched.
+        """
         node, element = timer.node, timer.element
         found = live.graph.by_id[node]
         if found.type != NodeKind.DELAY:
@@ -60,9 +93,14 @@ class Waits:
         inputs = self._inputs(live, _sources(live, node, element))
         try:
             output = inputs.output(node, "value", element)
-        except WfError as error:
-            return Refused(node, element, described(error))
-        return TimerDue(node, element, {DEFAULT_PORT: output}, _length(output))
+            sizes = _passed_on(live, node)
+            if sizes is None:
+                sizes = self._lengths(live, node, output)
+        except PlatformError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the value of this one element
+            return Refused(node, element, described(error, f"read the value of {node}"))
+        return TimerDue(node, element, {DEFAULT_PORT: output}, sizes)
 
     def tell_parent(self, live: Live, batch: Batch) -> None:
         """A child ends: its parent's engine, which may be another, finds that as a command committed with the end."""
@@ -90,23 +128,50 @@ class Waits:
             NewCommand(tenant_id=live.claim.tenant_id, execution_id=parent_id, kind=CHILD_ENDED, payload=payload)
         )
 
-    def child_ended(self, command: Command) -> Event:
-        """What the command of an ended child means for its parent."""
+    def child_ended(self, live: Live, command: Command) -> Event:
+        """What the command of an ended child means for its parent.
+
+        Raises:
+            PlatformError: its result cannot be fetched.
+        """
         payload: Mapping[str, Any] = command.payload
         node, element = str(payload["node"]), tuple(payload["element"])
         state = ExecutionState(payload["state"])
         if state is not ExecutionState.COMPLETED:
             return ChildEnded(node, element, state, error=payload.get("error"))
+        try:
+            return self._result(live, node, element, payload)
+        except PlatformError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it concerns this element alone
+            described_error = described(error, f"read the result of the child execution {payload['child']}")
+            return ChildEnded(node, element, ExecutionState.FAILED, error=described_error)
+
+    def _result(self, live: Live, node: str, element: Element, payload: Mapping[str, Any]) -> Event:
         child = self._versions.get(UUID(payload["version"])).graph
         stored = self._store.outputs(
             UUID(payload["child"]), [(name, None) for name in shape_sources(child, child.result)]
         )
-        outputs = {(run.node, run.element): run.outputs for run in stored}
-        inputs = EngineInputs(child, payload["parameters"], outputs, sizes_of_runs(child, stored))
-        output = _without_bodies(inputs.gathered(child.result))
-        return ChildEnded(node, element, state, outputs={DEFAULT_PORT: output}, sizes=_length(output))
+        known = {(run.node, run.element): run.outputs for run in stored}
+        inputs = EngineInputs(child, payload["parameters"], known, sizes_of_runs(child, stored))
+        output = inputs.gathered(child.result)
+        sizes = self._lengths(live, node, output)
+        outputs = {DEFAULT_PORT: _without_bodies(output)}
+        return ChildEnded(node, element, ExecutionState.COMPLETED, outputs=outputs, sizes=sizes)
 
     # -- pieces
+
+    def _lengths(self, live: Live, node: str, output: Mapping[str, Any]) -> dict[str, int] | None:
+        """Lengths of what later nodes are mapped over, as a worker measures them.
+
+        Raises:
+            UnreadableError: a length is wanted of something that only workers open.
+        """
+        refs = live.graph.sized.get(node)
+        if not refs:
+            return None
+        value = seen_value(output, self._load, f"The output of {node}")
+        return lengths(node, refs, live.graph.size_levels[node], value, several=False)
 
     def _inputs(self, live: Live, wanted: Sequence[tuple[str, Element]]) -> EngineInputs:
         outputs: dict[tuple[str, Element], Mapping[str, Any] | None] = {}
@@ -124,8 +189,10 @@ class Waits:
                 until = self._until(found, element, inputs)
                 return Began(node, element, f"waits until {until:%Y-%m-%d %H:%M:%S} UTC", until)
             child = self._child(live, found, element, inputs)
-        except WfError as error:
-            return Refused(node, element, described(error))
+        except PlatformError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it concerns this element alone
+            return Refused(node, element, described(error, f"begin {node}"))
         batch.children.append((live.claim.tenant_id, child))
         return Began(node, element, f"waits for the child execution {child.id} of {child.workflow_name}")
 
@@ -167,11 +234,6 @@ class Waits:
         )
 
 
-def described(error: WfError) -> dict[str, Any]:
-    """An error of the platform as the error of a node."""
-    return {"type": type(error).__name__, "code": error.code, "message": str(error), "retryable": False}
-
-
 def _sources(live: Live, node: str, element: Element) -> list[tuple[str, Element]]:
     return [
         (link.source, source)
@@ -189,9 +251,16 @@ def _without_bodies(output: dict[str, Any]) -> dict[str, Any]:
     return {**output, "items": items}
 
 
-def _length(output: Mapping[str, Any]) -> dict[str, int] | None:
-    if output.get("kind") in ("list", "tuple"):
-        return {DEFAULT_PORT: len(output["items"])}
-    if isinstance(output.get("value"), list):
-        return {DEFAULT_PORT: len(output["value"])}
-    return None
+def _passed_on(live: Live, node: str) -> dict[str, int] | None:
+    """Lengths of what a delay hands on, as they were recorded where it was made; None if they are not known from there."""
+    source = passed_on(live.graph, live.graph.by_id[node])
+    run = live.execution.nodes[source.node].run(()) if source is not None else None
+    if source is None or run is None or run.sizes is None:
+        return None
+    found: dict[str, int] = {}
+    for ref in live.graph.sized.get(node, ()):
+        theirs = size_key(OutputRef(source.node, source.port, source.path + ref.path))
+        for name, size in run.sizes.items():
+            if name == theirs or name.startswith(f"{theirs}/"):
+                found[size_key(ref) + name.removeprefix(theirs)] = size
+    return found

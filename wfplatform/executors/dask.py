@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import dask.config
-from distributed import Client, Future, KilledWorker, SchedulerPlugin, WorkerPlugin
+from distributed import Client, Future, KilledWorker, SchedulerPlugin, Security, WorkerPlugin
 from distributed.comm.core import CommClosedError
 
 from wfplatform.compiler.dask_graph import ClusterTask, build
@@ -47,6 +47,7 @@ class DaskExecutor:
 
     Args:
         address: the scheduler's, such as `tcp://127.0.0.1:8786`.
+        security: how it is reached over TLS; None: as Dask is configured here.
         topic: the event topic to which workers send outcomes for this engine.
         engine: the engine's name, as workers know it.
         plugin: makes workers able to run segments; given anew to every scheduler.
@@ -64,6 +65,7 @@ class DaskExecutor:
         self,
         address: str,
         *,
+        security: Security | None = None,
         topic: str,
         engine: str,
         plugin: WorkerPlugin,
@@ -74,6 +76,7 @@ class DaskExecutor:
         on_workers: Callable[[Mapping[str, Any], Collection[str]], None],
     ) -> None:
         self._address = address
+        self._security = security
         self._topic = topic
         self._engine = engine
         self._plugins: tuple[SchedulerPlugin | WorkerPlugin, ...] = (SegmentsPlugin(), plugin)
@@ -151,7 +154,8 @@ class DaskExecutor:
 
     def _connect(self) -> Client:
         try:
-            return Client(self._address, name="wfplatform-engine", set_as_default=False, timeout=30)
+            name = "wfplatform-engine"
+            return Client(self._address, security=self._security, name=name, set_as_default=False, timeout=30)
         except (OSError, TimeoutError, CommClosedError) as error:
             raise UnreachableError(
                 "scheduler_unreachable",

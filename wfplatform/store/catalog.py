@@ -16,7 +16,7 @@ from psycopg import errors
 from wfplatform.core.canonical import digest as sha256
 from wfplatform.core.graph import Json
 from wfplatform.core.identifier import TimeOrderedIds
-from wfplatform.core.ports import Ids, NewExecution, StoredVersion
+from wfplatform.core.ports import Ids, NewExecution, Publication, StoredVersion
 from wfplatform.errors import ConflictError, DefinitionError, NotFoundError
 from wfplatform.store import statement
 from wfplatform.store.database import Database
@@ -60,42 +60,26 @@ class Catalog:
         self._database = database
         self._ids = ids or TimeOrderedIds()
 
-    def publish(
-        self,
-        tenant_id: UUID,
-        *,
-        name: str,
-        digest: str,
-        document: Mapping[str, Json],
-        code: bytes,
-        code_digest: str | None = None,
-        description: str = "",
-        requirements: Mapping[str, Json] | None = None,
-        created_by: str = "",
-    ) -> StoredVersion:
+    def publish(self, tenant_id: UUID, publication: Publication, *, created_by: str = "") -> StoredVersion:
         """Store a workflow version and make it the current one. Publishing the same again returns the version there is.
 
         Args:
-            name: of the workflow, which is made if there is none; not blank.
-            digest: of the definition and its code.
-            document: the definition as JSON.
-            code: what travels to the workers.
-            code_digest: its digest; SHA-256 of the bytes when None.
-            requirements: distribution -> version.
+            publication: what to store.
+            created_by: who asks.
 
         Raises:
             DefinitionError: a blank name.
             UnreachableError: the database does not answer.
         """
-        if not name.strip():
+        if not publication.name.strip():
             raise DefinitionError("name_blank", "A workflow needs a name.", "Give it one that is not blank.")
         values: dict[str, Any] = {
-            "name": name,
-            "digest": digest,
+            "name": publication.name,
+            "digest": publication.digest,
             "tenant": tenant_id,
-            "description": clean(description),
+            "description": clean(publication.description),
             "by": clean(created_by),
-            "code": code_digest or sha256(code),
+            "code": publication.code_digest or sha256(publication.code),
         }
         with explained(), self._database.driver() as connection:
             found = self._in_tenant(connection, tenant_id, _CURRENT, values)
@@ -104,19 +88,19 @@ class Catalog:
                 assert workflow is not None
                 connection.execute(
                     "insert into code (tenant_id, digest, body) values (%s, %s, %s) on conflict do nothing",
-                    (tenant_id, values["code"], code),
+                    (tenant_id, values["code"], publication.code),
                 )
                 more = {
                     "id": self._ids.new(),
                     "workflow": workflow[0],
-                    "document": exact_json(document),
-                    "requirements": json.dumps(requirements or {}),
+                    "document": exact_json(publication.document),
+                    "requirements": json.dumps(dict(publication.requirements)),
                 }
                 connection.execute(_VERSION, {**values, **more})
                 connection.execute(
                     "update workflow w set current_version_id = v.id from workflow_version v"
                     " where v.workflow_id = w.id and w.id = %s and v.digest = %s",
-                    (workflow[0], digest),
+                    (workflow[0], publication.digest),
                 )
                 found = connection.execute(_CURRENT, values).fetchone()
             assert found is not None
@@ -136,7 +120,7 @@ class Catalog:
             with explained(), self._database.driver() as connection, connection.pipeline():
                 connection.execute(statement.TENANT, (str(tenant_id),))
                 connection.execute(statement.CHILDREN, {"rows": rows})
-                connection.commit()
+                connection.execute(statement.COMMIT)
         except Exception as error:
             if isinstance(error.__cause__, errors.ForeignKeyViolation):
                 versions = sorted({str(execution.version_id) for execution in executions})

@@ -341,7 +341,7 @@ class PostgresEngineStore:
         with connection.pipeline():
             for query, values in [*first, *commit_statements(commit, rest, artifacts)]:
                 connection.execute(query, values)
-            connection.commit()
+            connection.execute(statement.COMMIT)
 
     # -- details
 

@@ -33,12 +33,14 @@ from wfplatform.store.database import Database
 from wfplatform.store.failure import explained
 from wfplatform.store.record_row import (
     PAGE_LIMIT,
+    SUMMARY,
     attempt_record,
     bounded,
     execution_record,
     indices,
     log_record,
     node_record,
+    node_summary,
     read_cursor,
     read_key,
     version_query,
@@ -275,23 +277,10 @@ class Reader:
         return Page(items, follows)
 
     def summary(self, tenant_id: UUID, execution_id: UUID) -> Sequence[NodeSummary]:
-        """How many elements of each node are in each state."""
-        query = (
-            select(
-                _NODE.node_id,
-                _NODE.state,
-                func.count().label("count"),
-                func.min(_NODE.started_at).label("started_at"),
-                func.max(_NODE.finished_at).label("finished_at"),
-            )
-            .where(_NODE.execution_id == execution_id)
-            .group_by(_NODE.node_id, _NODE.state)
-            .order_by(_NODE.node_id, _NODE.state)
-        )
-        return [
-            NodeSummary(row["node_id"], NodeState(row["state"]), row["count"], row["started_at"], row["finished_at"])
-            for row in self._rows(tenant_id, query)
-        ]
+        """What the elements of each node come to, by node; nodes that are simply pending have none."""
+        with explained(), self._database.driver() as connection, connection.pipeline():
+            connection.execute(statement.TENANT, (str(tenant_id),))
+            return [node_summary(row) for row in connection.execute(SUMMARY, (execution_id,)).fetchall()]
 
     def attempts(self, tenant_id: UUID, execution_id: UUID, *, node: str | None = None) -> Sequence[AttemptRecord]:
         """Tries that were followed by another one, by node, element and number."""

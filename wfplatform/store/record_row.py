@@ -6,25 +6,27 @@ Refuses: running a query; the reader does that, as a tenant.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Integer, Select, String, cast, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from wfplatform.core.execution import ExecutionState, NodeState
-from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord, NodeExecutionRecord
+from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord, NodeExecutionRecord, NodeSummary
 from wfplatform.errors import UserError
 from wfplatform.store.table import Row
 
 __all__ = [
     "PAGE_LIMIT",
+    "SUMMARY",
     "attempt_record",
     "bounded",
     "execution_record",
     "indices",
     "log_record",
     "node_record",
+    "node_summary",
     "read_cursor",
     "read_key",
     "version_query",
@@ -33,6 +35,19 @@ __all__ = [
 
 PAGE_LIMIT: Final = 10_000
 """No page is longer, in rows."""
+
+# In two steps: elements share their worker with many, so what has to be sorted to tell workers apart is little. The index
+# by start holds an execution's elements in about the order in which they lie in the table.
+SUMMARY: Final = f"""
+select node_id, min(started_at), max(finished_at), sum(cpu_s), sum(cpu_s) / nullif(sum(measured), 0), max(peak_memory_bytes),
+    nullif(count(distinct nullif(worker, '')), 0), sum(reused)::bigint,
+    {", ".join(f"sum(elements) filter (where state = '{state}')::bigint" for state in NodeState)}
+from (
+    select node_id, state, worker, min(started_at) as started_at, max(finished_at) as finished_at, sum(cpu_s) as cpu_s,
+        count(cpu_s) as measured, max(peak_memory_bytes) as peak_memory_bytes, count(reused_from) as reused, count(*) as elements
+    from node_execution where execution_id = %s group by node_id, state, worker
+) as part group by node_id order by node_id"""  # noqa: S608 - made of constants
+"""Of an execution: a row a node, for `node_summary`."""
 
 _WORKFLOW: Final = Row.metadata.tables["workflow"]
 _VERSION: Final = Row.metadata.tables["workflow_version"]
@@ -123,6 +138,22 @@ def node_record(row: Mapping[str, Any]) -> NodeExecutionRecord:
     for name in ("worker", "segment", "progress_message"):
         values[name] = values[name] or ""
     return NodeExecutionRecord(**values)
+
+
+def node_summary(row: Sequence[Any]) -> NodeSummary:
+    """A row of `SUMMARY`."""
+    node, started_at, finished_at, cpu_s, cpu_mean_s, peak_memory_bytes, workers, reused, *counts = row
+    return NodeSummary(
+        node=node,
+        counts={state: count for state, count in zip(NodeState, counts, strict=True) if count},
+        started_at=started_at,
+        finished_at=finished_at,
+        cpu_s=cpu_s,
+        cpu_mean_s=cpu_mean_s,
+        peak_memory_bytes=peak_memory_bytes,
+        workers=workers,
+        reused=reused,
+    )
 
 
 def attempt_record(row: Mapping[str, Any]) -> AttemptRecord:

@@ -20,6 +20,7 @@ __all__ = [
     "COMMANDS",
     "COMMANDS_DONE",
     "COMMANDS_NEW",
+    "COMMIT",
     "EXECUTIONS",
     "FENCE",
     "LEARN",
@@ -227,6 +228,10 @@ select c.id, c.execution_id, c.kind, c.payload, c.created_by
 from command c join execution e on e.id = c.execution_id
 where c.done_at is null and e.engine_id = %(engine)s
 order by c.id limit %(limit)s"""
+
+COMMIT: Final = "commit"
+"""As a statement, because psycopg's own does not send what is still buffered: within a pipeline, it waits for ever for the
+answer to a request of some megabytes that has not left."""
 
 TENANT: Final = "select set_config('app.current_tenant_id', %s, true)"
 """For the rest of the transaction."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, Final
 
 from wfplatform.worker.attempt import AttemptEnded
 
 __all__ = ["AsyncLoop"]
+
+_CLOSE_PATIENCE_S: Final = 1.0
 
 
 class AsyncLoop:
@@ -18,13 +20,15 @@ class AsyncLoop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def run(self, awaitable: Any) -> Any:
         """Wait for an awaitable in the calling thread; cancel it if the thread is interrupted."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="wfplatform-async", daemon=True).start()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="wfplatform-async", daemon=True)
+                self._thread.start()
             loop = self._loop
         future = asyncio.run_coroutine_threadsafe(_in_context(awaitable, copy_context()), loop)
         while True:
@@ -39,9 +43,13 @@ class AsyncLoop:
                 raise
 
     def close(self) -> None:
-        """Stop the loop."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+        """Stop the loop. One that a node holds up is left to end with the process."""
+        if self._loop is None or self._thread is None:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CLOSE_PATIENCE_S)
+        if not self._thread.is_alive():
+            self._loop.close()
 
 
 async def _in_context(awaitable: Any, context: Context) -> Any:

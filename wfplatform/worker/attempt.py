@@ -189,6 +189,11 @@ class Watch:
                 self._set_alarm()
         return len(found)
 
+    def sole_log(self) -> NodeLog | None:
+        """The log of the one attempt that runs; None if none does, or several."""
+        running = list(self._running.values())
+        return running[0].log if len(running) == 1 else None
+
     @property
     def running(self) -> Mapping[int, Attempt]:
         """Thread -> attempt."""

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import traceback
-from types import TracebackType
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
-from wfplatform.authoring import call, coroutine
 from wfplatform.authoring.call import exception_names
 from wfplatform.errors import WfError
 from wfplatform.worker.attempt import AttemptEnded
+from wfplatform.worker.trail import format_error
 
 __all__ = ["describe_error"]
 
-_MAX_TRACEBACK_CHARS: Final = 65_536
-_OWN_MODULES: Final = frozenset(
-    {"wfplatform.worker.part_run", "wfplatform.worker.async_loop", "wfplatform.worker.loop_run"}
-)
-_OWN_FILES: Final = frozenset({call.__file__, coroutine.__file__})
-"""Frames of these are left out at the head of a traceback."""
 
+def describe_error(error: BaseException, reason: str, users_file: Callable[[str], str] = str) -> dict[str, Any]:
+    """An exception as plain data: type, names of its classes, message, traceback of user code, whether a retry makes sense.
 
-def describe_error(error: BaseException, reason: str) -> dict[str, Any]:
-    """An exception as plain data: type, names of its classes, message, traceback of user code, whether a retry makes sense."""
-    kind = type(error)
+    Args:
+        error: what was raised.
+        reason: why the attempt was ended, if it was: "timeout" or "cancelled".
+        users_file: the name of a file in this process -> its name where the user wrote it.
+    """
     kinds = list(exception_names(error))
     name = kinds[0].removeprefix("builtins.")
+    last_line = None
     if isinstance(error, AttemptEnded):
         code = "timeout" if reason == "timeout" else "cancelled"
         message = {
@@ -33,28 +31,18 @@ def describe_error(error: BaseException, reason: str) -> dict[str, Any]:
             "cancelled": "Its execution was cancelled while it ran.",
         }[code]
         name = {"timeout": "NodeTimeout", "cancelled": "Cancelled"}[code]
+        last_line = f"{name}: {message}"
     else:
         code = error.code if isinstance(error, WfError) else "user_error"
         try:
             message = str(error)
         except Exception as broken:  # noqa: BLE001 - a __str__ of the user's that raises
             message = f"(its message cannot be shown: {type(broken).__name__})"
-    frames = error.__traceback__
-    while frames is not None and _is_own(frames):
-        frames = frames.tb_next
-    text = "".join(traceback.format_exception(kind, error, frames))
-    if len(text) > _MAX_TRACEBACK_CHARS:
-        text = f"{text[: _MAX_TRACEBACK_CHARS // 2]}\n...\n{text[-_MAX_TRACEBACK_CHARS // 2 :]}"
     return {
         "type": name,
         "kinds": [*kinds, name] if name not in kinds else kinds,
         "message": message[:16_384],
-        "traceback": text,
+        "traceback": format_error(error, users_file, last_line=last_line),
         "code": code,
         "retryable": code != "cancelled",
     }
-
-
-def _is_own(frames: TracebackType) -> bool:
-    frame = frames.tb_frame
-    return frame.f_code.co_filename in _OWN_FILES or frame.f_globals.get("__name__") in _OWN_MODULES

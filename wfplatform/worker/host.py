@@ -25,13 +25,15 @@ class HostOptions:
     """What a worker host is told.
 
     Args:
-        scheduler_address: "tcp://host:port".
+        scheduler_address: "tls://host:port" or "tcp://host:port".
         workers: worker processes.
         threads: Dask threads a worker.
         io_slots: nodes of the I/O lane at the same moment in a worker; the engine's setting decides.
         memory_limit_bytes: of one worker.
         local_folder: where workers spill and keep scratch files.
         listen_host: the interface workers listen on.
+        tls: folder of the cluster's certificates; None: it has none.
+        ready_fd: a pipe that is told when the first worker can be used; None: nobody asked.
     """
 
     scheduler_address: str
@@ -41,6 +43,8 @@ class HostOptions:
     memory_limit_bytes: int
     local_folder: Path
     listen_host: str
+    tls: Path | None
+    ready_fd: int | None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,6 +88,8 @@ def _parse(argv: list[str] | None) -> HostOptions:
     parser.add_argument("--memory-bytes", type=int, required=True)
     parser.add_argument("--local-folder", type=Path, required=True)
     parser.add_argument("--listen-host", default="127.0.0.1")
+    parser.add_argument("--tls", type=Path)
+    parser.add_argument("--ready-fd", type=int)
     given = parser.parse_args(argv)
     return HostOptions(
         scheduler_address=given.scheduler,
@@ -93,6 +99,8 @@ def _parse(argv: list[str] | None) -> HostOptions:
         memory_limit_bytes=given.memory_bytes,
         local_folder=given.local_folder,
         listen_host=given.listen_host,
+        tls=given.tls,
+        ready_fd=given.ready_fd,
     )
 
 

@@ -43,6 +43,7 @@ class LoadedVersion:
         self._callers: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
         self._typed: dict[str, Callable[[Json], Any] | None] = {}
         self.sized: Mapping[str, Sequence[OutputRef]] = self.graph.sized
+        self.users_file: Callable[[str], str] = self._program.users_file
 
     def index(self, node: str) -> int:
         """The node's place in the graph."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from wfplatform.core.execution import Element
 from wfplatform.core.graph import DEFAULT_PORT, Node
 from wfplatform.errors import NodeError
-from wfplatform.worker.failure import describe_error
 from wfplatform.worker.inputs import Absent, Inputs
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def run_loop(
                 error = raised
         if error is not None:
             run.scope.values[index, element] = Absent.GONE
-            described = describe_error(error, attempt.reason)
+            described = run.describe(error, attempt.reason)
             run.add(attempt, "f", cpu_s, input_digest, None, described, None, None, ())
             return
         turned = run.attempt(index, (*element, turn), number)

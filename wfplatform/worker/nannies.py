@@ -11,14 +11,16 @@ import asyncio
 import logging
 import shutil
 import signal
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import dask.config
 import distributed.utils
-from distributed import Nanny
+from distributed import Nanny, Security, Status
 
 from wfplatform.executors.exits import EXITS_TOPIC
-from wfplatform.worker.parent import on_parent_end
+from wfplatform.executors.security import cluster_security
+from wfplatform.worker.parent import on_parent_end, tell_ready
 
 if TYPE_CHECKING:
     from wfplatform.worker.host import HostOptions
@@ -42,7 +44,6 @@ WORKER_CONFIG: Final[dict[str, Any]] = {
     "distributed.admin.system-monitor.interval": "1s",
     "distributed.admin.system-monitor.disk": False,
     "distributed.admin.tick.interval": "100ms",
-    "distributed.comm.default-scheme": "tcp",
     "distributed.comm.compression": False,
 }
 
@@ -58,7 +59,8 @@ def run_host(options: HostOptions) -> int:
     # The fork server runs already, with fewer modules than distributed would have it load (pandas alone costs
     # a second).
     distributed.utils._forkserver_preload_set = True
-    with dask.config.set(WORKER_CONFIG):
+    scheme = options.scheduler_address.partition("://")[0]
+    with dask.config.set({**WORKER_CONFIG, "distributed.comm.default-scheme": scheme}):
         asyncio.run(_keep_all(options))
     return 0
 
@@ -69,7 +71,8 @@ async def _keep_all(options: HostOptions) -> None:
     for order in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(order, stop.set)
     on_parent_end(lambda: loop.call_soon_threadsafe(stop.set))
-    slots = [asyncio.create_task(_keep_one(options, slot)) for slot in range(options.workers)]
+    ready = _Once(lambda: tell_ready(options.ready_fd))
+    slots = [asyncio.create_task(_keep_one(options, slot, ready)) for slot in range(options.workers)]
     told = asyncio.create_task(stop.wait())
     await asyncio.wait({told, *slots}, return_when=asyncio.FIRST_COMPLETED)
     for slot_task in slots:
@@ -80,11 +83,25 @@ async def _keep_all(options: HostOptions) -> None:
     told.cancel()
 
 
-async def _keep_one(options: HostOptions, slot: int) -> None:
+class _Once:
+    """Calls something the first time only."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def __call__(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+
+async def _keep_one(options: HostOptions, slot: int, ready: Callable[[], None]) -> None:
     pause_s = 0.05
     life = 0
+    scheme = options.scheduler_address.partition("://")[0]
+    security = cluster_security(options.tls)
     while True:
-        await _scheduler_listens(options.scheduler_address)
+        await _scheduler_listens(options.scheduler_address, security)
         nanny: Nanny = WorkerNanny(
             options.scheduler_address,
             nthreads=options.threads,
@@ -92,7 +109,9 @@ async def _keep_one(options: HostOptions, slot: int) -> None:
             name=f"worker-{slot}" if life == 0 else f"worker-{slot}-{life}",
             memory_limit=options.memory_limit_bytes,
             local_directory=str(options.local_folder),
-            host=f"tcp://{options.listen_host}",
+            host=f"{scheme}://{options.listen_host}",
+            protocol=scheme,
+            security=security,
             dashboard=False,
             dashboard_address=f"{options.listen_host}:0",
         )
@@ -100,6 +119,7 @@ async def _keep_one(options: HostOptions, slot: int) -> None:
         try:
             async with nanny:
                 pause_s = 0.05
+                ready()
                 await nanny.finished()
             logger.info("worker slot ended", extra={"slot": slot})
         except Exception:
@@ -114,18 +134,21 @@ class WorkerNanny(Nanny):
     """A nanny that tells how its worker process ended, so that the node it ran can be told it too."""
 
     async def _on_worker_exit(self, exitcode: int) -> None:
-        if self.worker_address is not None:
+        # At the end of the nanny itself nobody asks any more, and the way to the scheduler is closed.
+        if self.worker_address is not None and self.status not in (Status.closing, Status.closed):
             tell: Any = self.log_event
             tell(EXITS_TOPIC, {"worker": self.worker_address, "exitcode": exitcode})
         await super()._on_worker_exit(exitcode)
 
 
-async def _scheduler_listens(address: str) -> None:
+async def _scheduler_listens(address: str, security: Security | None) -> None:
+    # With its own TLS, so that the scheduler need not complain of a caller who says nothing.
+    tls = security.get_connection_args("worker")["ssl_context"] if security is not None else None
     host, _, port = address.partition("://")[2].rpartition(":")
     pause_s = 0.02
     while True:
         try:
-            _, writer = await asyncio.open_connection(host, int(port))
+            _, writer = await asyncio.open_connection(host, int(port), ssl=tls)
         except OSError:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.2, 1.0)

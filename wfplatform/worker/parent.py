@@ -1,16 +1,32 @@
-"""Noticing that the process that started this one has ended: it held the other end of standard input.
+"""Between a process and the one that started it: telling that it can be used now, noticing that the other has ended.
 
-Refuses to watch anything but a pipe: started by hand or in a container, nobody holds the other end.
+The other held the far end of standard input. Refuses to watch anything but a pipe: started by hand or in a container, nobody
+holds the far end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import threading
 from collections.abc import Callable
 
-__all__ = ["on_parent_end"]
+__all__ = ["on_parent_end", "tell_ready"]
+
+
+def tell_ready(descriptor: int | None) -> None:
+    """Tell the process that started this one that this one can be used; once.
+
+    Args:
+        descriptor: a pipe to it; None: nobody asked.
+    """
+    if descriptor is None:
+        return
+    # Without a reader the other has ended, and so does this process as soon as it notices.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(descriptor, b"1")
+    os.close(descriptor)
 
 
 def on_parent_end(call: Callable[[], object], *, descriptor: int = 0) -> bool:

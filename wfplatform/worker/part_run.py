@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wfplatform.authoring.call import split_outputs
 from wfplatform.authoring.context import NodeContext, enter_node, leave_node
+from wfplatform.compiler.measure import lengths
 from wfplatform.compiler.payload import Part, SegmentOrder
 from wfplatform.core.execution import Element, Span
 from wfplatform.core.graph import Graph, Node, NodeKind, OutputRef
@@ -30,9 +31,9 @@ from wfplatform.worker.attempt import Attempt
 from wfplatform.worker.capture import CURRENT_LOG
 from wfplatform.worker.failure import describe_error
 from wfplatform.worker.inputs import Absent, Inputs, Scope
+from wfplatform.worker.last_read import forget, last_reads
 from wfplatform.worker.loaded import LoadedVersion
 from wfplatform.worker.loop_run import run_loop
-from wfplatform.worker.measure import lengths
 from wfplatform.worker.values import SegmentValues
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class PartRun:
         self.writing: list[Future[None]] = []
         self.ran = 0
         for values in needed:
-            values.fill(part.execution, self.scope)
+            values.fill(part.execution, self.scope, version.active)
         for known in part.known:
             key = (known.node, known.element)
             if known.outputs is None:
@@ -84,40 +85,15 @@ class PartRun:
         part = self.part
         try:
             with self.version.active():
-                last_reads = self._last_reads()
+                over = last_reads(self.graph, part) if len(part.members) > 1 else {}
                 for place, (index, span, attempt) in enumerate(part.members):
                     if not self.run_span(index, span, attempt):
                         break
-                    for read in last_reads.get(place, ()):
-                        self._forget(read)
+                    for node in over.get(place, ()):
+                        forget(part, self.scope, node)
         finally:
             self.finalise()
         exported.take(part, self.scope, self.version.active)
-
-    def _last_reads(self) -> Mapping[int, Sequence[int]]:
-        """Place of a member -> the nodes that were run here, are read by it for the last time, and by no other segment."""
-        members = self.part.members
-        if len(members) == 1:
-            return {}
-        own = {index for index, _, _ in members} - self.part.exports
-        last: dict[int, int] = {}
-        for place, (index, _, _) in enumerate(members):
-            for link in self.graph.links[self.graph.nodes[index].id]:
-                source = self.version.index(link.source)
-                if source in own:
-                    last[source] = place
-        found: dict[int, list[int]] = {}
-        for source, place in last.items():
-            found.setdefault(place, []).append(source)
-        return found
-
-    def _forget(self, node: int) -> None:
-        """Drop the values of a node: a long segment would else hold all it ever made."""
-        for index, span, _ in self.part.members:
-            if index == node:
-                for element in span.elements():
-                    self.scope.values.pop((index, element), None)
-                    self.scope.digests.pop((index, element), None)
 
     def run_span(self, index: int, span: Span, attempt: int) -> bool:
         """Run the elements of one member; False when the segment's time is over."""
@@ -187,7 +163,7 @@ class PartRun:
                 self.add(attempt, "c", cpu_s, input_digest, outputs, None, sizes, verdict, stored)
                 return
         scope.values[index, element] = Absent.GONE
-        self.add(attempt, "f", cpu_s, input_digest, None, describe_error(error, attempt.reason), None, None, ())
+        self.add(attempt, "f", cpu_s, input_digest, None, self.describe(error, attempt.reason), None, None, ())
 
     def execute(
         self, node: Node, attempt: Attempt, function: Callable[[Mapping[str, Any]], Any], arguments: dict[str, Any]
@@ -212,6 +188,7 @@ class PartRun:
             self.runner._stream.flush_through()
         log_token = CURRENT_LOG.set(attempt.log)
         node_token = enter_node(context)
+        runner._mend(alone=not runner._watch.running)
         cpu_s = thread_time()
         result: Any = None
         error: BaseException | None = None
@@ -253,7 +230,7 @@ class PartRun:
         attempt = self.attempt(index, element, number)
         attempt.started_at = time()
         self.scope.values[index, element] = Absent.GONE
-        described = describe_error(error, "")
+        described = self.describe(error)
         described["message"] = f"The inputs of {node.id} could not be prepared: {described['message']}"
         self.add(attempt, "f", 0.0, None, None, described, None, None, ())
 
@@ -307,7 +284,7 @@ class PartRun:
         except Exception as error:  # noqa: BLE001 - the storage: told as the node's failure, with the reason
             outcome[3] = "f"
             outcome[9] = None
-            outcome[10] = describe_error(error, "")
+            outcome[10] = self.describe(error)
         part = self.part
         self.runner._stream.add(self.order.engine, part.execution, part.epoch, part.segment, [outcome])
 
@@ -343,7 +320,13 @@ class PartRun:
     def attempt(self, index: int, element: Element, number: int) -> Attempt:
         """A new attempt."""
         part = self.part
-        return Attempt(self.order.engine, part.execution, part.epoch, part.segment, index, element, number)
+        made = Attempt(self.order.engine, part.execution, part.epoch, part.segment, index, element, number)
+        made.log.users_file = self.version.users_file
+        return made
+
+    def describe(self, error: BaseException, reason: str = "") -> dict[str, Any]:
+        """An error as data; `reason`: why the attempt was ended, if it was."""
+        return describe_error(error, reason, self.version.users_file)
 
     def sizes(self, node: Node, value: Any, several: bool) -> dict[str, int] | None:
         """Lengths of what later nodes are mapped over."""
@@ -357,7 +340,7 @@ class PartRun:
         except StorageError as error:
             # Whoever needs it cannot run now; the engine has it computed again.
             self.scope.values[key] = Absent.GONE
-            described = describe_error(error, "")
+            described = self.describe(error)
             self.outcomes.append([*key, 0, "u", None, None, None, None, None, None, described, None, None, [], None])
             return
         single = len(node.outputs) == 1

@@ -40,6 +40,10 @@ class Program:
         self._types: dict[str, Any] = {}
         self._lock: Final = threading.RLock()
         self._lines: Final = _lines(code)
+        self._users_files: Final = {
+            **{str(modules.folder / path): origin for path, origin in code.origins.items()},
+            **{listing.file: listing.shown for listing in code.listings if listing.shown},
+        }
 
     @classmethod
     def load(cls, content: bytes, folder: Path) -> Program:
@@ -82,6 +86,17 @@ class Program:
             yield
         finally:
             self._project.release()
+
+    def users_file(self, file: str) -> str:
+        """The name of a file as its user knows it: where it was when the code was packed, or the cell of a notebook.
+
+        Args:
+            file: its name in this process.
+
+        Returns:
+            that name; the same one for a file that is not of this program.
+        """
+        return self._users_files.get(file, file)
 
     def function(self, key: str) -> Callable[..., Any]:
         """A function, imported or unpickled at the first call.

@@ -40,6 +40,7 @@ class NodeRunner:
         load: digest of a workflow version -> its graph and code.
         scratch: folder below which nodes get scratch folders.
         io_slots: nodes of the I/O lane that run at the same moment.
+        mend: called before each node; puts the standard streams back that another node left behind.
     """
 
     def __init__(
@@ -51,12 +52,14 @@ class NodeRunner:
         load: Callable[[str], LoadedVersion],
         scratch: Path,
         io_slots: int = 50,
+        mend: Callable[..., None] = lambda *, alone: None,
     ) -> None:
         self._artifacts = artifacts
         self._stream = stream
         self._watch = watch
         self._load = load
         self._scratch = scratch
+        self._mend = mend
         self._io_slots = threading.BoundedSemaphore(io_slots)
         self._writer = ThreadPoolExecutor(2, thread_name_prefix="wfplatform-artifacts")
         self._loop = AsyncLoop()

@@ -98,6 +98,7 @@ class Site:
         folder = Path(worker.local_directory)
         self.artifacts = Artifacts(options.artifact_url, inline_limit_bytes=options.inline_limit_bytes)
         self.watch = Watch(self._announce, self._give_up, grace_s=options.grace_s, alarm=True)
+        self._hooks.owner.sole = self.watch.sole_log
         self.stream = OutcomeStream(uuid4().hex, worker.address, self._send, self._tick, self._send_through)
         self.stream.busy = lambda: bool(self.watch.running)
         self._lanes = Lanes(options.io_slots)
@@ -108,6 +109,7 @@ class Site:
             load=LoadedVersions(lambda digest: self.artifacts.get_bytes(f"programs/{digest}"), folder / "programs"),
             scratch=folder / "scratch",
             io_slots=options.io_slots,
+            mend=self._hooks.mend,
         )
         self._divide_lanes()
         worker.handlers["wfp_describe"] = self._describe

@@ -56,16 +56,23 @@ class SegmentValues:
         self._active[part.execution] = active
         self._size_bytes = None
 
-    def fill(self, execution: UUID, scope: Scope) -> None:
+    def fill(self, execution: UUID, scope: Scope, active: Callable[[], AbstractContextManager[None]]) -> None:
         """Give the values to one who needs them, while the program is active.
+
+        Args:
+            execution: whose values.
+            scope: where they go.
+            active: makes the modules of the program importable; they may have to be packed again.
 
         Raises:
             Exception: whatever the user's classes raise when they are opened.
         """
         packed = self._packed.get(execution)
         if packed is not None:
+            self._active[execution] = active
             self.parts[execution] = pickle.loads(packed[0], buffers=packed[1])
             self._packed.pop(execution, None)
+            self._size_bytes = None
         found = self.parts.get(execution)
         if found is not None:
             scope.values.update(found[0])
@@ -73,7 +80,7 @@ class SegmentValues:
 
     def __reduce__(self) -> tuple[Any, ...]:
         packed = dict(self._packed)
-        for execution, content in self.parts.items():
+        for execution, content in list(self.parts.items()):
             active = self._active.get(execution)
             if active is None:
                 packed[execution] = _pack(content)
@@ -92,10 +99,10 @@ class SegmentValues:
         """A guess by sampling: good enough and never slow."""
         from dask.sizeof import sizeof  # noqa: PLC0415  # only Dask asks, and it is loaded then
 
-        total = 64 + sum(
-            len(body) + sum(memoryview(buffer).nbytes for buffer in buffers) for body, buffers in self._packed.values()
-        )
-        for values, _ in self.parts.values():
+        # Copies: Dask asks from another thread than the one in which they are filled or opened.
+        packed, parts = list(self._packed.values()), list(self.parts.values())
+        total = 64 + sum(len(body) + sum(memoryview(buffer).nbytes for buffer in buffers) for body, buffers in packed)
+        for values, _ in parts:
             if len(values) > 100:
                 sample = list(values.values())[:20]
                 total += int(sum(map(sizeof, sample)) / len(sample) * len(values)) + 100 * len(values)

@@ -112,6 +112,17 @@ def test_only_old_leftovers_are_swept(storage: Storage) -> None:
     assert (old.exists(), young.exists()) == (False, True)
 
 
+def test_what_cannot_be_removed_does_not_keep_the_rest(storage: Storage, caplog: pytest.LogCaptureFixture) -> None:
+    files = [storage.temporary() for _ in range(4)]
+    for number, path in enumerate(files):
+        path.mkdir() if number % 2 else path.write_bytes(b"")
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    assert storage.sweep(3600) == 2
+    assert [path.exists() for path in files] == [False, True, False, True]
+    (line,) = caplog.records
+    assert (line.getMessage(), line.__dict__["count"]) == ("temporary files not removed", 2)
+
+
 def test_urls(tmp_path: Path) -> None:
     for url in (f"{tmp_path}/a b", f"file://{tmp_path}/a%20b", (tmp_path / "a b").as_uri()):
         storage = open_storage(url)

@@ -353,6 +353,9 @@ class TestProblems:
             (document({"id": "a b", "type": "x"}), [("/nodes/0/id", "node_id")]),
             (document({"id": "a"}), [("/nodes/0/type", "wrong_type"), ("/nodes/0/type", "unknown_type")]),
             (document(python("a"), python("a")), [("/nodes/1/id", "duplicate_id")]),
+            (document(python("a", label="a" * 300)), [("/nodes/0", "name_long")]),
+            (document(python("a" * 300)), [("/nodes/0/id", "node_id")]),
+            (document(python("a")) | {"name": "w" * 300}, [("/name", "name_long")]),
             (document(python("a", inputz={})), [("/nodes/0/data/inputz", "unknown_key")]),
             (document(python("a", policy={"retry": {"delay": 1}})), [("/nodes/0/data/policy/retry/delay", "unknown_key")]),
             (
@@ -407,6 +410,14 @@ class TestProblems:
             ),
             (document(python("a", inputs={"x": 5}, over={"x": 1})), [("/nodes/0/data/inputs/x", "map_rank")]),
             (document(python("a", inputs={"x": [1]}, over={"x": 2})), [("/nodes/0/data/inputs/x", "map_rank")]),
+            (
+                document(python("a"), python("b", inputs={"x": {"$list": [[1], {"$ref": "a"}]}}, over={"x": 2})),
+                [("/nodes/1/data/inputs/x", "map_depth")],
+            ),
+            (
+                document(python("a", inputs={"x": {"$list": [{"$list": [{"$constant": "d" * 64}]}]}}, over={"x": 3})),
+                [("/nodes/0/data/inputs/x", "map_depth")],
+            ),
             (
                 document(
                     python("a", inputs={"x": {"$param": "n"}}, over={"x": 1}),

@@ -286,6 +286,14 @@ def test_what_cannot_be_a_node_is_refused(function: Any, why: str) -> None:
         node(function)
 
 
+def test_what_is_refused_is_called_by_the_name_it_was_given() -> None:
+    with pytest.raises(DefinitionError, match="`counted` cannot be a node: it yields") as caught:
+        node(name="counted")(lambda: (yield 1))
+    assert caught.value.facts["node"] == "counted"
+    with pytest.raises(DefinitionError, match="`<lambda>` cannot be a node"):
+        node(lambda: (yield 1))
+
+
 def test_a_method_is_refused_when_used() -> None:
     with pytest.raises(DefinitionError, match="`method` is a method of Thing"):
         Thing().method()

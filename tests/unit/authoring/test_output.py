@@ -103,7 +103,7 @@ def test_a_parameter_in_a_text_is_refused() -> None:
     def texts(bucket: str) -> Any:
         return load(f"s3://{bucket}/x.csv")
 
-    with pytest.raises(DefinitionError, match="itself written into a text"):
+    with pytest.raises(DefinitionError, match="be written into a text"):
         texts.local("a")
 
 
@@ -190,3 +190,8 @@ def test_an_output_of_an_earlier_drawing_is_refused() -> None:
 def test_proxies_have_no_public_names_of_their_own() -> None:
     """Whatever follows the dot is a part of the value."""
     assert [name for name in vars(Reference) | vars(Output) if not name.startswith("_")] == []
+
+
+def test_only_what_knows_its_parts_is_a_stand_in() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Reference(None, ParameterRef("x"))  # type: ignore[abstract,arg-type]

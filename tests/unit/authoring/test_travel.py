@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import wfplatform
+from wfplatform import node, workflow
 from wfplatform.authoring.code import ByReference, ByValue, Code
 from wfplatform.authoring.travel import dump_constant, function_digest, pack
 from wfplatform.errors import TravelError
@@ -238,6 +239,11 @@ class TestRefused:
         assert caught.value.facts["path"] == "its closure variable 'lock'"
         assert "inside the function" in caught.value.hint
 
+    def test_a_lambda_by_the_name_it_was_given(self) -> None:
+        lock = threading.Lock()
+        with pytest.raises(TravelError, match=r"Function 'guarded' cannot travel .*closure variable 'lock'"):
+            pack({"k": lambda: lock}, names={"k": "guarded"})
+
     @pytest.mark.parametrize(
         ("scope", "path", "kind"),
         [
@@ -413,3 +419,17 @@ def test_a_newer_format_is_refused() -> None:
 
     with pytest.raises(TravelError, match="format 99"):
         Code.from_bytes(msgpack.packb({"format": 99}))
+
+
+def test_a_parameter_of_the_workflow_inside_a_function_is_named_as_such() -> None:
+    @workflow
+    def drawn(n: int = 1) -> object:
+        @node
+        def added(x: int) -> int:
+            return x + n
+
+        return added(1)
+
+    with pytest.raises(TravelError, match="its closure variable 'n' is of type") as caught:
+        drawn.version  # noqa: B018 - drawing it is what is refused
+    assert "give it to the node as an argument" in caught.value.hint

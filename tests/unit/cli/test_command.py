@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -36,6 +37,10 @@ def root() -> typer.Typer:
                 raise WfError("failed", "It failed.")
             case "stop":
                 raise KeyboardInterrupt
+            case "full":
+                raise OSError(errno.ENOSPC, "No space left on device", "/data/x")
+            case "defect":
+                raise ZeroDivisionError("division by zero")
         screen.document({"name": name, "loud": loud})
         screen.say(f"thing [{name}]")
         return 0
@@ -66,6 +71,22 @@ def test_text_is_never_taken_for_markup(root: typer.Typer) -> None:
         ("silent", 3, "Nobody answers.\n"),
         ("failed", 1, "It failed.\n"),
         ("stop", 130, "Interrupted.\n"),
+        (
+            "full",
+            3,
+            (
+                "The operating system refused something: No space left on device: /data/x.\n"
+                "See to the rights, the room or the connection it speaks of; --debug shows where it happened.\n"
+            ),
+        ),
+        (
+            "defect",
+            1,
+            (
+                "This should not have happened: ZeroDivisionError: division by zero\n"
+                "It is a defect of wfplatform; --debug shows where, and a report of it helps.\n"
+            ),
+        ),
     ],
 )
 def test_errors_are_words_on_standard_error(root: typer.Typer, name: str, code: int, said: str) -> None:
@@ -85,6 +106,7 @@ def test_an_error_is_a_document_for_programs(root: typer.Typer) -> None:
 def test_a_traceback_is_shown_to_who_asks(root: typer.Typer) -> None:
     assert "Traceback" not in CliRunner().invoke(root, ["things", "show", "missing"]).stderr
     assert "Traceback" in CliRunner().invoke(root, ["things", "show", "missing", "--debug"]).stderr
+    assert "ZeroDivisionError" in CliRunner().invoke(root, ["things", "show", "defect", "--debug"]).stderr
 
 
 def test_every_command_explains_itself_and_takes_json() -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
 
-from wfplatform.cli.progress import NodeProgress, node_costs, node_progress, open_sizes
+from wfplatform.cli.progress import NodeProgress, node_progress, open_sizes
 from wfplatform.core.execution import ExecutionState, NodeState
 from wfplatform.core.graph import Graph, Json, Literal, Node, OutputRef, ParameterRef
-from wfplatform.core.record import NodeExecutionRecord, NodeSummary
+from wfplatform.core.record import NodeSummary
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 GRAPH = Graph(
@@ -69,33 +67,21 @@ def test_one_word_for_all_elements(counts: dict[NodeState, int], total: int | No
     assert one.state is state
 
 
-def test_rows_of_a_node_are_put_together() -> None:
+def test_what_is_recorded_of_a_node_stands_with_it() -> None:
     found = seen(
-        NodeSummary("part", NodeState.COMPLETED, 2, AT, AT + timedelta(seconds=5)),
-        NodeSummary("part", NodeState.RUNNING, 1, AT - timedelta(seconds=1), None),
-    )["part"]
-    assert (found.ended, found.started_at, found.finished_at) == (
-        2,
-        AT - timedelta(seconds=1),
-        AT + timedelta(seconds=5),
-    )
+        NodeSummary(
+            node="part", counts={NodeState.COMPLETED: 2, NodeState.RUNNING: 1}, started_at=AT,
+            finished_at=AT + timedelta(seconds=5), cpu_s=3.0, cpu_mean_s=1.5, peak_memory_bytes=7, workers=2, reused=1,
+        )
+    )  # fmt: skip
+    part = found["part"]
+    assert (part.ended, part.started_at, part.finished_at) == (2, AT, AT + timedelta(seconds=5))
+    assert (part.cpu_s, part.cpu_mean_s, part.peak_memory_bytes, part.workers, part.reused) == (3.0, 1.5, 7, 2, 1)
+    rest = found["read"]
+    assert (rest.cpu_s, rest.cpu_mean_s, rest.peak_memory_bytes, rest.workers) == (None,) * 4
 
 
 def test_a_branch_that_ended_as_a_whole_counts_once_when_all_is_over() -> None:
-    skipped = NodeSummary("given", NodeState.SKIPPED, 1, None, None)
+    skipped = NodeSummary(node="given", counts={NodeState.SKIPPED: 1})
     assert seen(skipped, state=ExecutionState.COMPLETED)["given"].total == 1
     assert seen(skipped, state=ExecutionState.CANCELLED)["given"].total == 2
-
-
-def test_costs_are_added_up() -> None:
-    one = NodeExecutionRecord(
-        execution_id=UUID(int=1), node="part", element=(0,), state=NodeState.COMPLETED, attempt=1, tries=0, lost=0,
-        epoch=1, worker="tcp://a", segment="s", started_at=AT, finished_at=AT, cpu_s=0.5, peak_memory_bytes=10,
-        input_digest=None, outputs=None, error=None, sizes=None, verdict=None, due_at=None, reason="",
-        progress=None, progress_message="", reused_from=None,
-    )  # fmt: skip
-    found = node_costs(
-        [one, replace(one, worker="tcp://b", peak_memory_bytes=30), replace(one, node="sum", cpu_s=None)]
-    )
-    assert (found["part"].cpu_s, found["part"].peak_memory_bytes, len(found["part"].workers)) == (1.0, 30, 2)
-    assert found["sum"].cpu_s is None

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.core.reach import graph_of, n
 from wfplatform.compiler.expand import known_sizes
-from wfplatform.core.graph import ListOf, Literal, OutputRef, ParameterRef, PathStep
+from wfplatform.core.graph import Constant, DictOf, ListOf, Literal, OutputRef, ParameterRef, PathStep
 from wfplatform.errors import ParameterError
 
 
@@ -44,6 +44,25 @@ def test_a_parameter_that_is_no_list_is_refused_with_its_name() -> None:
         sizes({"x": 2}, x=Literal([[1], 1]))
 
 
-def test_outputs_written_into_a_list_can_be_mapped_over_one_level_deep() -> None:
-    with pytest.raises(ParameterError, match="mapped over 2 levels of x"):
-        sizes({"x": 2}, x=ListOf((OutputRef("a"),)))
+def test_a_part_of_a_parameter_that_is_not_there_is_refused_with_its_name() -> None:
+    for given in ({"p": {}}, {"p": [1]}, {"p": None}):
+        with pytest.raises(ParameterError, match="a part of the parameter p, which has no 'rows'"):
+            sizes({"x": 1}, given, x=ParameterRef("p", (PathStep("rows"),)))
+
+
+def test_lists_written_with_outputs_in_them_are_counted_as_deep_as_they_are_written() -> None:
+    a = OutputRef("a")
+    assert sizes({"x": 2}, x=ListOf((ListOf((a, a)), Literal([1]), ListOf((), "tuple")))) == {
+        "m": [((), 3), ((0,), 2), ((1,), 1), ((2,), 0)]
+    }
+    assert sizes({"x": 2}, {"p": [1, 2]}, x=ListOf((ParameterRef("p"), ListOf((a,))))) == {
+        "m": [((), 2), ((0,), 2), ((1,), 1)]
+    }
+    with pytest.raises(ParameterError, match=r"at \[1\]; it is 3\."):
+        sizes({"x": 2}, {"p": 3}, x=ListOf((Literal([]), ParameterRef("p"))))
+
+
+@pytest.mark.parametrize("item", [OutputRef("a"), Constant("d"), DictOf((("k", OutputRef("a")),))])
+def test_what_only_a_worker_could_count_is_refused(item: Any) -> None:
+    with pytest.raises(ParameterError, match=r"mapped over 2 levels of x, and how long its item \[1\] is"):
+        sizes({"x": 2}, x=ListOf((Literal([1]), item)))

@@ -44,6 +44,12 @@ def test_an_order_arrives_as_it_left() -> None:
     assert unpack_order(pack_order(bare)) == bare
 
 
+def test_integers_of_any_size_arrive() -> None:
+    parameters = {"n": 2**70, "xs": [{"é": -(2**64)}]}
+    order = SegmentOrder("engine", tuple(Part(EXECUTION, 1, "v", given, "s", [], [], {}) for given in (parameters, {})))
+    assert [part.parameters for part in unpack_order(pack_order(order)).parts] == [parameters, {}]
+
+
 @pytest.mark.parametrize("kind", list(OutcomeKind))
 def test_outcomes_arrive_with_names_for_indices(kind: OutcomeKind) -> None:
     letter = kind[0]
@@ -63,3 +69,16 @@ def test_outcomes_arrive_with_names_for_indices(kind: OutcomeKind) -> None:
 
 def test_a_version_is_text_and_bytes() -> None:
     assert unpack_version(pack_version({"nodes": [1, "é"]}, b"\x00code")) == ('{"nodes": [1, "\\u00e9"]}', b"\x00code")
+
+
+def test_whatever_a_user_prints_or_raises_can_be_said() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    lines = [(1.0, 2**70, "a\ud800", "no UTF-8: \udcff")]
+    error = {"message": "\udc80", "facts": {"n": -(2**90), "what": object(), "endless": endless}}
+    outcome = [0, (), 1, "f", 1.0, 2.0, None, None, None, None, error, None, None, lines, None]
+    (came,) = unpack_delivery(pack_delivery("s", 1, "w", [Delivery(UUID(int=1), 1, "x", [outcome], True)])).deliveries
+    assert came.outcomes[0][13] == [[1.0, 2**63 - 1, "a\ud800", "no UTF-8: \udcff"]]
+    said = came.outcomes[0][10]
+    assert (said["message"], said["facts"]["n"]) == ("\udc80", -(2**63))
+    assert said["facts"]["what"].startswith("<object object")

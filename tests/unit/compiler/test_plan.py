@@ -76,7 +76,8 @@ def test_what_is_mapped_along_joins_its_own_elements() -> None:
 def test_where_elements_abound_all_that_follows_one_joins_it() -> None:
     # A year, its months, what each is joined with, and two that read the joined month.
     costs = {"a": 0.2, "b": 0.03, "m": 0.02, "p": 0.04, "s": 0.03, "t": 0.03}
-    nodes = (n("a"), over("m", "a"), n("b"), n("p", "m", "b", over={"m": 1}))
+    months = n("m", "a", inputs={"x": Literal([])}, over={"x": 1})
+    nodes = (n("a"), months, n("b"), n("p", "m", "b", over={"m": 1}))
     nodes = (*nodes, over("s", "p"), over("t", "p"), n("z", "s", "t"))
     reached = Reached(*nodes, m=12, p=12, s=12, t=12)
     found = planned(reached, costs=costs, slots=2)
@@ -196,6 +197,25 @@ def test_an_unknown_length_blocks_and_an_empty_map_does_not() -> None:
     assert spans(planned(Reached(*nodes))) == [[("a", (), -1, 0)]]
     found = planned(Reached(*nodes).see(ok("a", sizes={"result": 0})))
     assert spans(found) == [[("r", (), -1, 0)]]
+
+
+def test_a_length_that_another_list_tells_does_not_do_for_one_that_is_still_computed() -> None:
+    # `z` is mapped over `m`, of two elements, and over what `a` will return: perhaps more, or fewer.
+    reached = Reached(n("a"), over("m"), n("z", "m", "a", over={"m": 1, "a": 1}), m=2, z=2)
+    flights = Flights()
+    first = planned(reached)
+    assert {member.span.node for segment in first.segments for member in segment.members} == {"a", "m"}
+    for segment in first.segments:
+        flights.add(segment.id, segment.spans)
+    assert planned(reached, flights).segments == ()
+    reached.see(ok("m", 0), ok("m", 1))
+    assert planned(reached, flights).segments == ()
+    reached.see(ok("a", sizes={"result": 2}))
+    for segment in first.segments:
+        flights.remove(segment.id)
+    found = planned(reached, flights)
+    assert {tuple(member.span)[:2] for segment in found.segments for member in segment.members} == {("z", ())}
+    assert sum(len(member.span) for segment in found.segments for member in segment.members) == 2
 
 
 def test_even_an_empty_map_waits_for_its_branch_to_be_taken() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pickle
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,14 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 import wfplatform
+from wfplatform.authoring.call import caller
 from wfplatform.authoring.code import Code
 from wfplatform.authoring.travel import dump_constant, pack
 from wfplatform.core.canonical import canonical_json, digest
-from wfplatform.core.requirement import Mismatch, missing_requirements
+from wfplatform.core.requirement import PYTHON, Mismatch, missing_requirements
 from wfplatform.errors import TravelError
+from wfplatform.worker.failure import describe_error
 from wfplatform.worker.program import Program, environment
 from wfplatform.worker.project import project
 
@@ -34,6 +38,8 @@ ROOT = Path(wfplatform.__file__).parents[1]
 def same_modules_afterwards() -> Iterator[None]:
     before = dict(sys.modules)
     finders = list(sys.meta_path)
+    # Without what programs that ran in this process before have left.
+    sys.meta_path[:] = [one for one in finders if type(one).__module__ != project.__module__]
     yield
     sys.meta_path[:] = finders
     for name in set(sys.modules) - set(before):
@@ -280,6 +286,68 @@ class TestTracebacks:
         assert "line 9, in f\n    return helper(x)  # shallow" in text
         assert "line 5, in helper\n    return x / 0  # deep" in text
 
+    def test_files_are_named_as_they_were_where_it_was_packed(self, tmp_path: Path) -> None:
+        content = packed(
+            tmp_path / "gone",
+            {
+                "wfp_test_named/__init__.py": "",
+                "wfp_test_named/nodes.py": """
+                    from wfplatform import node
+
+                    @node
+                    def inner(x):
+                        return 1 / x  # inner line
+
+                    @node
+                    def outer(x):
+                        return inner(x)
+
+                    def importing(x):
+                        from wfp_test_named import late
+                        return late
+                    """,
+                "wfp_test_named/late.py": "import os\n1 / 0  # late line\n",
+            },
+            "import wfp_test_named.nodes as n\n" + WRITE % "'f': n.outer, 'g': n.importing",
+        )
+        shutil.move(tmp_path / "gone", tmp_path / "moved")
+        program = Program.load(content, tmp_path / "programs")
+        file = tmp_path / "gone" / "wfp_test_named" / "nodes.py"
+        assert told(program, "f") == (
+            "Traceback (most recent call last):\n"
+            f'  File "{file}", line 10, in outer\n    return inner(x)\n'
+            f'  File "{file}", line 6, in inner\n    return 1 / x  # inner line\n'
+            "ZeroDivisionError: division by zero\n"
+        )
+        assert told(program, "g") == (
+            "Traceback (most recent call last):\n"
+            f'  File "{file}", line 13, in importing\n    from wfp_test_named import late\n'
+            f'  File "{file.with_name("late.py")}", line 2, in <module>\n    1 / 0  # late line\n'
+            "ZeroDivisionError: division by zero\n"
+        )
+
+    def test_a_script_is_named_by_its_absolute_path(self, tmp_path: Path) -> None:
+        content = packed(tmp_path / "gone", {}, "def f(x): return x / 0\n" + WRITE % "'f': f")
+        program = Program.load(content, tmp_path / "programs")
+        assert f'File "{tmp_path / "gone" / "script.py"}", line 1, in f' in told(program, "f")
+
+    def test_packs_of_before_have_no_names_of_files(self) -> None:
+        fields = msgpack.unpackb(pack({"f": made("def g(): ...")}).to_bytes())
+        del fields["origins"]
+        fields["listings"] = [[file, blocks] for file, blocks, _ in [["a.py", [[1, "x"]], ""]]]
+        code = Code.from_bytes(msgpack.packb(fields))
+        assert dict(code.origins) == {}
+        assert [listing.shown for listing in code.listings] == [""]
+
+    def test_where_it_was_is_no_part_of_the_digest(self, tmp_path: Path) -> None:
+        sources = {"wfp_test_place.py": "def f(): ..."}
+        packs = [
+            Code.from_bytes(packed(tmp_path / name, sources, "import wfp_test_place as m\n" + WRITE % "'f': m.f"))
+            for name in ("a", "b")
+        ]
+        assert packs[0].digest == packs[1].digest
+        assert packs[0].origins != packs[1].origins
+
 
 class TestValues:
     def test_constants_are_opened_anew(self, tmp_path: Path) -> None:
@@ -355,9 +423,17 @@ class TestRequirements:
         assert missing_requirements({"cloudpickle": here["distributions"]["cloudpickle"]}, here) == []
         assert canonical_json(here)
 
+    def test_pickles_need_the_python_that_made_them(self) -> None:
+        here = ".".join(map(str, sys.version_info[:2]))
+        assert PYTHON not in pack({"mean": statistics.mean}).requirements
+        for code in (pack({"f": lambda: 1}), pack({}, {"d": dump_constant([1])}), pack({}, {}, {"n": int})):
+            assert code.requirements[PYTHON] == here
+
     def test_what_is_missing_or_differs_is_told(self) -> None:
         there = {"python": "3.12", "distributions": {"Foo_Bar": "1.0", "pandas": "3.0"}}
-        found = missing_requirements({"foo-bar": "1.0", "pandas": "3.1", "polars": "1.2"}, there, python="3.13")
+        needed = {"foo-bar": "1.0", "pandas": "3.1", "polars": "1.2", PYTHON: "3.13"}
+        found = missing_requirements(needed, there)
+        assert [one.prevents for one in found] == [True, False, True]
         assert found == [
             Mismatch(name="Python", expected="3.13", found="3.12"),
             Mismatch(name="pandas", expected="3.1", found="3.0"),
@@ -371,6 +447,16 @@ def made(source: str) -> Callable[..., Any]:
     scope: dict[str, Any] = {"__name__": "__main__"}
     exec(source, scope)
     return scope["g"]  # type: ignore[no-any-return]
+
+
+def told(program: Program, key: str) -> str:
+    """What is kept of the traceback of a function, without the marks below its lines."""
+    function = caller(program.function(key))
+    with pytest.raises(ZeroDivisionError) as caught, program.active():
+        function({"x": 0})
+    error = caught.value.with_traceback(caught.value.__traceback__.tb_next)  # type: ignore[union-attr]  # this frame's own
+    text = str(describe_error(error, "", program.users_file)["traceback"])
+    return "".join(line for line in text.splitlines(keepends=True) if line.strip(" ~^\n"))
 
 
 def failed(function: Callable[..., Any]) -> str:

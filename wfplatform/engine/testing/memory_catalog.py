@@ -5,8 +5,10 @@ The same methods as the catalog and the reader over PostgreSQL have. Refuses: pa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Final
 from uuid import UUID
 
@@ -14,8 +16,16 @@ from wfplatform.core.canonical import digest as sha256
 from wfplatform.core.execution import Element, ExecutionState, NodeState
 from wfplatform.core.graph import Json
 from wfplatform.core.identifier import TimeOrderedIds
-from wfplatform.core.ports import Ids, NewCommand, NewExecution, StoredRun, StoredVersion
-from wfplatform.core.record import AttemptRecord, EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
+from wfplatform.core.ports import Ids, NewCommand, NewExecution, Publication, StoredRun, StoredVersion
+from wfplatform.core.record import (
+    AttemptRecord,
+    EndedExecution,
+    ExecutionRecord,
+    LogRecord,
+    NodeExecutionRecord,
+    NodeSummary,
+    Page,
+)
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_contents import StoredElement
 from wfplatform.errors import ConflictError, DefinitionError, NotFoundError
@@ -32,20 +42,9 @@ class MemoryCatalog:
         self._store = store
         self._ids = ids or TimeOrderedIds()
 
-    def publish(
-        self,
-        tenant_id: UUID,
-        *,
-        name: str,
-        digest: str,
-        document: Mapping[str, Json],
-        code: bytes,
-        code_digest: str | None = None,
-        description: str = "",
-        requirements: Mapping[str, Json] | None = None,
-        created_by: str = "",
-    ) -> StoredVersion:
+    def publish(self, tenant_id: UUID, publication: Publication, *, created_by: str = "") -> StoredVersion:
         """Store a workflow version and make it the current one. Publishing the same again returns the version there is."""
+        name, digest = publication.name, publication.digest
         if not name.strip():
             raise DefinitionError("name_blank", "A workflow needs a name.", "Give it one that is not blank.")
         contents = self._store.contents
@@ -60,11 +59,11 @@ class MemoryCatalog:
                     name=name,
                     number=len(versions) + 1,
                     digest=digest,
-                    document=document,
-                    code_digest=code_digest or sha256(code),
+                    document=publication.document,
+                    code_digest=publication.code_digest or sha256(publication.code),
                 )
                 contents.versions[found.id] = found
-                contents.code.setdefault((tenant_id, found.code_digest), code)
+                contents.code.setdefault((tenant_id, found.code_digest), publication.code)
             contents.current[tenant_id, name] = found.id
             return found
 
@@ -187,6 +186,13 @@ class MemoryReader:
             known = sorted(elements.items(), key=lambda item: item[0])
             return Page([_node(execution_id, *key, element) for key, element in known])
 
+    def summary(self, tenant_id: UUID, execution_id: UUID) -> Sequence[NodeSummary]:
+        """What the elements of each node come to, by node."""
+        by_node: dict[str, list[NodeExecutionRecord]] = {}
+        for record in self.nodes(tenant_id, execution_id).items:
+            by_node.setdefault(record.node, []).append(record)
+        return [_summary(node, records) for node, records in sorted(by_node.items())]
+
     def attempts(self, tenant_id: UUID, execution_id: UUID) -> Sequence[AttemptRecord]:
         """Tries that were followed by another one, by node, element and number."""
         self.execution(tenant_id, execution_id)
@@ -200,6 +206,23 @@ class MemoryReader:
         with self._store.transaction():
             lines = self._store.contents.lines.get(execution_id, {}) if after is None else {}
             return Page(sorted(lines.values()))
+
+
+def _summary(node: str, records: Sequence[NodeExecutionRecord]) -> NodeSummary:
+    cpu = [record.cpu_s for record in records if record.cpu_s is not None]
+    return NodeSummary(
+        node=node,
+        counts=Counter(record.state for record in records),
+        started_at=min((one.started_at for one in records if one.started_at is not None), default=None),
+        finished_at=max((one.finished_at for one in records if one.finished_at is not None), default=None),
+        cpu_s=sum(cpu) if cpu else None,
+        cpu_mean_s=fmean(cpu) if cpu else None,
+        peak_memory_bytes=max(
+            (one.peak_memory_bytes for one in records if one.peak_memory_bytes is not None), default=None
+        ),
+        workers=len({one.worker for one in records if one.worker}) or None,
+        reused=sum(one.reused_from is not None for one in records),
+    )
 
 
 def _node(execution_id: UUID, node: str, element: tuple[int, ...], known: StoredElement) -> NodeExecutionRecord:
