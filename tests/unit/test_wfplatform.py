@@ -16,9 +16,9 @@ import wfplatform.authoring
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLIC = {
-    "Cache", "ConflictError", "DefinitionError", "ExecutionCancelledError", "ExecutionError", "ExecutionHandle", "ExecutionHandles",
-    "Lane",
-    "NodeContext", "NodeError", "NodeFunction", "NodeTimeoutError", "NotFoundError", "OnFailure", "OnSkip", "Output",
+    "Cache", "ConflictError", "DefinitionError", "ExecutionCancelledError", "ExecutionError", "ExecutionHandle",
+    "ExecutionHandles", "Lane", "NodeContext", "NodeError", "NodeFunction", "NodeTimeoutError", "NotFoundError",
+    "OnFailure", "OnSkip", "Output",
     "ParameterError", "PlatformError", "Retry", "SchemaError", "SettingsError", "StorageError", "TravelError",
     "UnreachableError", "UserError", "WaitTimeoutError", "WfError", "WorkerLostError", "Workflow", "current_node", "delay",
     "each", "else_", "if_", "loop", "merge", "node", "unmapped", "use_platform", "workflow",
