@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
+from collections.abc import Set
 from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +18,8 @@ from wfplatform.authoring.names import names_read
 from wfplatform.authoring.output import ParameterInput
 from wfplatform.authoring.trace import Trace, Traced, active_trace, tracing
 from wfplatform.authoring.value import bind_value
-from wfplatform.core.graph import Graph, NodeKind, ParameterRef
+from wfplatform.core.graph import Binding, DictOf, Graph, ListOf, NodeKind, OutputRef, ParameterRef
+from wfplatform.core.policy import Policy
 
 if TYPE_CHECKING:
     from wfplatform.authoring.code import Code
@@ -86,4 +88,25 @@ class Drawing:
         with tracing(trace):
             returned = workflow.function(*bound.args, **bound.kwargs)
         result = bind_value(trace, returned, f"workflow `{workflow.name}`, result")
-        return trace.finish(result, workflow.parameters.declared)
+        typed = {name for name, slot in workflow.slots.items() if not slot.is_plain}
+        return trace.finish(_opened(trace, result, typed, {}), workflow.parameters.declared)
+
+
+def _opened(trace: Trace, result: Binding, typed: Set[str], known: dict[Binding, OutputRef]) -> Binding:
+    """A result in which parameters that are more than JSON come from a node, which makes them on a worker.
+
+    Who waits for the result has the parameters as they were given, and not the types.
+    """
+    match result:
+        case ParameterRef(name=name) if name in typed:
+            if result not in known:
+                id = trace.free_id(name)
+                trace.add(id, type=NodeKind.MERGE, inputs={"0": result}, policy=Policy())
+                known[result] = OutputRef(id)
+            return known[result]
+        case ListOf(items=items):
+            return replace(result, items=tuple(_opened(trace, item, typed, known) for item in items))
+        case DictOf(items=pairs):
+            return replace(result, items=tuple((key, _opened(trace, item, typed, known)) for key, item in pairs))
+        case _:
+            return result

@@ -62,6 +62,23 @@ class ParameterSlot:
         """
         return is_collection(self.annotation)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether JSON brings back its values as they are, without its type."""
+        return _is_plain(self.annotation)
+
+
+_PLAIN: Final = (int, float, str, bool, list, dict, None, types.NoneType, Any, ANY, object)
+
+
+def _is_plain(annotation: object) -> bool:
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return all(type(value) in _PLAIN for value in inner)
+    if origin in (typing.Union, types.UnionType, list, dict):
+        return all(map(_is_plain, inner))
+    return any(annotation is plain for plain in _PLAIN)
+
 
 def parameter_slots(function: Callable[..., Any], workflow: str) -> dict[str, ParameterSlot]:
     """The parameters of a workflow function, by name, in order.

@@ -1,12 +1,15 @@
-"""A workflow whose document would not load again is not published."""
+"""What is published can be loaded again, and what comes back is what `.local()` gives."""
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from wfplatform import Workflow, each, node, workflow
+from wfplatform import Workflow, each, node, use_platform, workflow
 from wfplatform.bootstrap.inline import InlinePlatform
 from wfplatform.errors import DefinitionError
 
@@ -55,3 +58,17 @@ def test_lists_that_are_written_down_are_mapped_over_as_deep_as_that() -> None:
         for flow, given in ((as_deep_as_written, {}), (over_parameters, {"xs": [1, 2]})):
             result = platform.run(flow, given).result(30.0)
             assert result == flow.local(**given)
+
+
+@workflow
+def handed_back(day: date, place: UUID, amount: Decimal, count: int = 3) -> dict[str, object]:
+    return {"given": [day, place, amount], "again": day, "count": count}
+
+
+def test_parameters_that_a_workflow_returns_keep_their_types() -> None:
+    given: dict[str, Any] = {"day": date(2013, 2, 14), "place": UUID(int=7), "amount": Decimal("1.10")}
+    with InlinePlatform() as platform, use_platform(platform):
+        result = handed_back.run(**given).result(30)
+    assert result == handed_back.local(**given) == {"given": list(given.values()), "again": given["day"], "count": 3}
+    # What JSON brings back as it is needs no node to be made.
+    assert [one["id"] for one in handed_back.definition["nodes"]] == ["day", "place", "amount"]
