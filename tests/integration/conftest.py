@@ -14,28 +14,46 @@ from tests.database import dsn, empty_dsn, new_database, postgres, template
 from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.platform import EmbeddedPlatform
 from wfplatform.settings import Settings
+from wfplatform.store.database import Database
+from wfplatform.store.engine_store import PostgresEngineStore
 
 __all__ = ["dsn", "empty_dsn", "new_database", "postgres", "template"]
 
 WORKER_MEMORY_BYTES = 1_000_000_000
 
 
-@pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
+def opened() -> Iterator[Path]:
     """A folder that other accounts may enter: for root, PostgreSQL runs as another one."""
-    made = Path(tempfile.mkdtemp(prefix="wf-platform-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """The same for one module, which makes homes of its own in it."""
     made = Path(tempfile.mkdtemp(prefix="wfp-test-"))
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
+
+
+open_folder = pytest.fixture(opened, scope="session", name="open_folder")
+"""One for all modules."""
+folder = pytest.fixture(opened, scope="module", name="folder")
+"""One for each module, which makes homes of its own in it."""
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> str:
+    """A file that nodes write to and wait for."""
+    return str(tmp_path / "mark")
+
+
+@pytest.fixture
+def store(dsn: str) -> Iterator[PostgresEngineStore]:
+    made = PostgresEngineStore(dsn)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(dsn: str) -> Iterator[Database]:
+    made = Database(dsn)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def until[Found](condition: Callable[[], Found], what: str = "it") -> Found:
         if found:
             return found
         assert time.monotonic() < deadline_s, f"{what} did not happen within {PATIENCE_S:g} s"
-        time.sleep(0.02)
+        time.sleep(0.01)
 
 
 def broken_engines(folder: Path) -> tuple[Path, str]:

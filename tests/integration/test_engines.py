@@ -39,12 +39,6 @@ def pair(open_folder: Path) -> Iterator[EmbeddedPlatform]:
         shutil.rmtree(settings.home, ignore_errors=True)
 
 
-@pytest.fixture
-def mark(tmp_path: Path) -> str:
-    """A file that nodes write to and wait for."""
-    return str(tmp_path / "mark")
-
-
 @workflow
 def held(mark: str) -> Any:
     return workload.raised(workload.measure_held(workload.hold(mark)), mark)

@@ -36,12 +36,6 @@ from wfplatform.errors import ExecutionCancelledError, NodeError, NodeTimeoutErr
 pytestmark = pytest.mark.xdist_group("platform")
 
 
-@pytest.fixture
-def mark(tmp_path: Path) -> str:
-    """A file that nodes write to and wait for."""
-    return str(tmp_path / "mark")
-
-
 @workflow
 def four_places() -> Any:
     return workload.where.map(list(range(4)))
@@ -308,7 +302,9 @@ OUTLIVED = """
 
     @node
     def first(go: str) -> int:
+        until_s = time.monotonic() + 60
         while not Path(go).exists():
+            assert time.monotonic() < until_s
             time.sleep(0.01)
         return 20
 

@@ -19,12 +19,6 @@ type Spell = tuple[int, float, float]
 """(process, began, ended)"""
 
 
-@pytest.fixture
-def mark(tmp_path: Path) -> str:
-    """A file that nodes write to and wait for."""
-    return str(tmp_path / "mark")
-
-
 def most_at_once(spells: list[Spell]) -> dict[int, int]:
     """Process -> the largest number of spells that overlapped there."""
     found: dict[int, int] = defaultdict(int)

@@ -31,12 +31,6 @@ from wfplatform.errors import NodeError, WorkerLostError
 pytestmark = pytest.mark.xdist_group("platform")
 
 
-@pytest.fixture
-def mark(tmp_path: Path) -> str:
-    """A file that nodes write to and wait for."""
-    return str(tmp_path / "mark")
-
-
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [

@@ -36,12 +36,6 @@ pytestmark = pytest.mark.xdist_group("platform")
 OTHER_TENANT = UUID("00000000-0000-7000-8000-0000000000aa")
 
 
-@pytest.fixture
-def mark(tmp_path: Path) -> str:
-    """A file to which nodes append a line whenever they really run."""
-    return str(tmp_path / "mark")
-
-
 def doubling(factor: int = 2, **options: Any) -> Any:
     """A workflow of one node that multiplies, and of one that is computed whatever happens."""
 

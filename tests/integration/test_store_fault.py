@@ -6,7 +6,6 @@ import random
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tests.integration.running import until
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
@@ -61,28 +61,6 @@ def ended(claim: Claim) -> ExecutionChange:
         cancel_requested_at=None, paused_at=None, waiting_for="", error=None, worked_s=0, nodes_total=1, nodes_ended=1,
         nodes_failed=0,
     )  # fmt: skip
-
-
-def until[Result](condition: Callable[[], Result], timeout_s: float = 30.0) -> Result:
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.005)
-    return found
-
-
-@pytest.fixture
-def store(dsn: str) -> Iterator[PostgresEngineStore]:
-    made = PostgresEngineStore(dsn)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def database(dsn: str) -> Iterator[Database]:
-    made = Database(dsn)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -144,7 +122,7 @@ def test_engines_that_lose_their_leases_finish_each_execution_once(
                 for claim in store.look(engine, claims=4).claims:
                     store.commit(Commit(engine_id=engine, nodes=[done(claim, f"epoch-{claim.epoch}")]))
                     if chance.random() < 0.3:
-                        until(lambda: chance.random() < 0.2)  # a pause, longer than the lease now and then
+                        until(lambda: chance.random() < 0.4)  # a pause, longer than the lease now and then
                     store.commit(Commit(engine_id=engine, nodes=[done(claim, "last")], executions=[ended(claim)]))
                     finished.append((claim.id, claim.epoch))
                 store.renew(engine, lease_s=0.02)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
-from collections.abc import Callable
 
 import psycopg
 
+from tests.integration.running import until
 from wfplatform.store.notify import Listener, PostgresNotifier
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.005)
 
 
 def cut(dsn: str, application: str) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from wfplatform.core.event import Recorded
@@ -18,22 +16,9 @@ IDS = TimeOrderedIds()
 TEXT = "x" * 100_000
 
 
-@pytest.fixture
-def store(dsn: str) -> Iterator[PostgresEngineStore]:
-    made = PostgresEngineStore(dsn)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def catalog(dsn: str) -> Iterator[Catalog]:
-    database = Database(dsn)
-    yield Catalog(database)
-    database.close()
-
-
 @pytest.mark.timeout(120)
-def test_large_parameters_and_results_go_in_and_come_out(store: PostgresEngineStore, catalog: Catalog) -> None:
+def test_large_parameters_and_results_go_in_and_come_out(store: PostgresEngineStore, database: Database) -> None:
+    catalog = Catalog(database)
     version = catalog.publish(DEFAULT_TENANT, Publication(name="large", digest="d", document={}, code=b"c"))
     new = [
         NewExecution(id=IDS.new(), version_id=version.id, workflow_name="large", parameters={"text": TEXT, "n": n})

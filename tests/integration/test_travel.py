@@ -246,24 +246,24 @@ def pretend(folder: Path, version: str) -> Path:
     return place
 
 
+NEEDING = """
+import wfpretend
+from wfplatform import node, workflow
+
+@node
+def version() -> str:
+    return wfpretend.VERSION
+
+@workflow
+def needing():
+    return version()
+
+needing.run()
+"""
+
+
 def test_a_package_that_workers_lack_is_told_before_anything_starts(platform: EmbeddedPlatform, tmp_path: Path) -> None:
-    script = write(
-        tmp_path, "needs.py",
-        """
-        import wfpretend
-        from wfplatform import node, workflow
-
-        @node
-        def version() -> str:
-            return wfpretend.VERSION
-
-        @workflow
-        def needing():
-            return version()
-
-        needing.run()
-        """,
-    )  # fmt: skip
+    script = write(tmp_path, "needs.py", NEEDING)
     site = pretend(tmp_path, "1.2.3")
     environment = script_environment(platform)
     environment["PYTHONPATH"] += os.pathsep + str(site)
@@ -278,23 +278,7 @@ def test_a_package_that_workers_lack_is_told_before_anything_starts(platform: Em
 
 
 def test_that_holds_for_the_first_run_of_a_platform_too(open_folder: Path, tmp_path: Path) -> None:
-    script = write(
-        tmp_path, "first.py",
-        """
-        import wfpretend
-        from wfplatform import node, workflow
-
-        @node
-        def version() -> str:
-            return wfpretend.VERSION
-
-        @workflow
-        def needing():
-            return version()
-
-        needing.run()
-        """,
-    )  # fmt: skip
+    script = write(tmp_path, "first.py", NEEDING)
     settings = Settings.load(home=open_folder / "cold", workers=1)
     # Not by its environment, which the workers it starts would share.
     found = f"import sys; sys.path.append({str(pretend(tmp_path, '1.2.3'))!r})\n"

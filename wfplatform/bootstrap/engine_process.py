@@ -24,7 +24,8 @@ from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.engine.cluster import ClusterBack, OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.loop import EngineLoop, Lease, Wake
-from wfplatform.engine.orchestrator import EngineOptions, Orchestrator
+from wfplatform.engine.options import EngineOptions
+from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.errors import ConflictError
 from wfplatform.executors.dask import DaskExecutor
 from wfplatform.executors.security import cluster_security

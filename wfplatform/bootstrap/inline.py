@@ -26,7 +26,8 @@ from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.engine.cluster import OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.loop import EngineLoop, Wake
-from wfplatform.engine.orchestrator import EngineOptions, Orchestrator
+from wfplatform.engine.options import EngineOptions
+from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
 from wfplatform.executors.inline import InlineExecutor

@@ -42,6 +42,7 @@ from wfplatform.engine.cluster import ClusterReport, Executor
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.intake import Intake
+from wfplatform.engine.linger import Linger
 from wfplatform.engine.live import Live
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.overdue import Overdue
@@ -51,7 +52,7 @@ from wfplatform.engine.versions import Versions
 from wfplatform.engine.waits import CHILD_ENDED, Waits
 from wfplatform.errors import PlatformError, UnreachableError
 
-__all__ = ["EngineOptions", "Orchestrator"]
+__all__ = ["Orchestrator"]
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class Orchestrator:
         self._again: Again[UUID] = Again()
         self._unsent: Commit | None = None
         self._look_again = False
-        self._linger_until_s: float | None = None
+        self._linger = Linger(clock, options.linger_s)
 
     # -- one turn
 
@@ -157,27 +158,14 @@ class Orchestrator:
         if not look:
             self._adopt(())
         self._check_deadlines(now)
-        if not self._lingers():
+        if not self._linger.goes_on(urgent=self._batch.urgent):
             self._settle()
         return self._look_again or claimed >= self._options.claim_at_once
-
-    def _lingers(self) -> bool:
-        """Whether what is to be committed may wait for more to come."""
-        if self._batch.urgent:
-            self._linger_until_s = None
-            return False
-        now_s = self._clock.monotonic_s()
-        if self._linger_until_s is None:
-            self._linger_until_s = now_s + self._options.linger_s
-        if now_s < self._linger_until_s:
-            return True
-        self._linger_until_s = None
-        return False
 
     @property
     def patience_s(self) -> float | None:
         """Seconds until a turn is due although nothing comes in: to commit what lingers, to try again what failed; None: none."""
-        due_s = [at for at in (self._linger_until_s, self._adoption.next_s, self._again.next_s) if at is not None]
+        due_s = [at for at in (self._linger.until_s, self._adoption.next_s, self._again.next_s) if at is not None]
         return max(0.0, min(due_s) - self._clock.monotonic_s()) if due_s else None
 
     @property
@@ -195,10 +183,12 @@ class Orchestrator:
         return self._overdue.workers(self._clock.monotonic_s())
 
     def release_all(self) -> None:
-        """Give all executions back, for others to claim; used at a clean end."""
-        self._store.commit(Commit(engine_id=self.engine_id, released=[*self.live, *self._adoption.held()]))
+        """Commit what is known and give all executions back, for others to claim; used at a clean end."""
+        self._commit()
+        released = [*self.live, *self._adoption.held()]
+        self._store.commit(Commit(engine_id=self.engine_id, released=released))
         self._dispatch.cancel(list(self.live.values()))
-        if self.live:
+        if released:
             # Another engine need not wait for its next look.
             self._notifier.notify(ENGINE_CHANNEL, ["released"])
         self.live.clear()
@@ -294,13 +284,18 @@ class Orchestrator:
     def _settle(self) -> None:
         """Commit, carry out, and again while carrying out made something new to commit."""
         while True:
-            self._unsent = self._batch.take(self.engine_id, self._clock.now(), self._clock.monotonic_s())
-            self._settle_unsent()
+            self._commit()
             if not self._follow():
                 break
         if self._intake.received:
             received, self._intake.received = self._intake.received, {}
             self._executor.acknowledge(received)
+
+    def _commit(self) -> None:
+        """Write what could not be written before, and what is known by now."""
+        self._settle_unsent()
+        self._unsent = self._batch.take(self.engine_id, self._clock.now(), self._clock.monotonic_s())
+        self._settle_unsent()
 
     def _settle_unsent(self) -> None:
         """Write what is to be written; if that fails it stays, and the same is written again."""

@@ -16,7 +16,8 @@ from wfplatform.core.ports import Commit, NewExecution, Publication, StoredVersi
 from wfplatform.core.record import ExecutionRecord
 from wfplatform.engine.cluster import OutcomesArrived
 from wfplatform.engine.costs import Costs
-from wfplatform.engine.orchestrator import EngineOptions, Orchestrator
+from wfplatform.engine.options import EngineOptions
+from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog
 

@@ -13,7 +13,7 @@ from wfplatform.compiler.plan import plan
 from wfplatform.compiler.segment import Limits, Member, Planned, Segment
 from wfplatform.core.execution import Span
 from wfplatform.core.policy import Lane
-from wfplatform.engine.orchestrator import EngineOptions
+from wfplatform.engine.options import EngineOptions
 
 
 @node

@@ -85,7 +85,8 @@ def test_it_looks_at_once_and_then_only_when_it_is_called() -> None:
     assert running.engine.taken_over == 1
 
 
-def test_what_came_in_meanwhile_is_one_batch() -> None:
+def held_in_its_first_turn() -> tuple[Running, threading.Event]:
+    """A loop that stays in its first turn until the event is set."""
     entered, go_on = threading.Event(), threading.Event()
 
     def hold(turn: int) -> bool:
@@ -96,6 +97,11 @@ def test_what_came_in_meanwhile_is_one_batch() -> None:
 
     running = Running(Engine(hold))
     assert entered.wait(WAIT_S)
+    return running, go_on
+
+
+def test_what_came_in_meanwhile_is_one_batch() -> None:
+    running, go_on = held_in_its_first_turn()
     for body in (b"1", b"2", b"3"):
         running.loop.post(OutcomesArrived(body))
     go_on.set()
@@ -105,16 +111,7 @@ def test_what_came_in_meanwhile_is_one_batch() -> None:
 
 
 def test_a_batch_is_bounded_by_what_its_messages_hold() -> None:
-    entered, go_on = threading.Event(), threading.Event()
-
-    def hold(turn: int) -> bool:
-        if turn == 1:
-            entered.set()
-            go_on.wait(WAIT_S)
-        return False
-
-    running = Running(Engine(hold))
-    assert entered.wait(WAIT_S)
+    running, go_on = held_in_its_first_turn()
     for _ in range(10):
         running.loop.post(OutcomesArrived(b"x" * 300_000))
     go_on.set()

@@ -14,7 +14,7 @@ from wfplatform.core.execution import NodeState, Run
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.core.ports import NewCommand, NodeRecord
 from wfplatform.engine.batch import Batch
-from wfplatform.engine.orchestrator import EngineOptions
+from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.timers import Timers
 
 LINGER_S = 0.03
@@ -128,3 +128,14 @@ def test_what_makes_a_batch_urgent(rig: Rig) -> None:
         "commands_done": [1],
     }.items():
         assert batch(records=[record], **{name: value}).urgent, name
+
+
+def test_what_lingers_is_committed_before_executions_are_given_back(rig: Rig) -> None:
+    execution = rig.start(rig.publish(wide), xs=[1, 2])
+    rig.turn()
+    rig.turn(rig.done(rig.cluster.parts[0]), look=False)
+    before = len(rig.store.commits)
+    rig.engine.release_all()
+    first, second = rig.store.commits[before:]
+    assert [record.recorded.run.state for record in first.nodes] == ["completed"]
+    assert list(second.released) == [execution]
