@@ -246,7 +246,7 @@ class Executions:
         found: dict[UUID, Any] = {}
         # While some still run, the results of those that have ended are read.
         for ended in self._ends(execution_ids, timeout_s):
-            completed = {one: found for one, found in ended.items() if found.state is ExecutionState.COMPLETED}
+            completed = {one: told for one, told in ended.items() if told.state is ExecutionState.COMPLETED}
             wanted: dict[UUID, list[tuple[str, Element | None]]] = {}
             for one, execution in completed.items():
                 graph = self.graph(execution.version_id)
@@ -257,14 +257,17 @@ class Executions:
                 found[one] = self._open_value(output)
         for one in execution_ids:
             if one not in found:
-                raise self._no_result(one, timeout_s)
+                found[one] = self._late_result(one, timeout_s)
         return [found[one] for one in execution_ids]
 
-    def _no_result(self, execution_id: UUID, timeout_s: float | None) -> Exception:
+    def _late_result(self, execution_id: UUID, timeout_s: float | None) -> Any:
+        """Of an execution that has no result so far: raises why, unless it completed in the very last moment."""
         record = self.record(execution_id)
+        if record.state is ExecutionState.COMPLETED:
+            return self.result(execution_id, 0)
         if record.state.final:
-            return failure_of(record)
-        return WaitTimeoutError(
+            raise failure_of(record)
+        raise WaitTimeoutError(
             "wait_timeout",
             f"Execution {execution_id} of {record.workflow_name} is still {record.state} after {timeout_s:g} s; it goes on.",
             "Wait again with result(), or look at it with `wfp executions show`.",
