@@ -11,7 +11,6 @@ from typing import Final
 
 import pandas as pd
 from bokeh.embed import file_html
-from bokeh.layouts import gridplot
 from bokeh.models import ColumnDataSource, DataRange1d, FactorRange, Range
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
@@ -23,8 +22,25 @@ __all__ = ["delay_chart"]
 # Blue and orange of Okabe and Ito's palette: told apart with every kind of colour vision, and in grey.
 _BLUE: Final = "#0072B2"
 _ORANGE: Final = "#E69F00"
-_WIDTH_PX: Final = 520
 _HEIGHT_PX: Final = 340
+
+_LOOK: Final = """
+{% block postamble %}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+  :root { color-scheme: light dark; }
+  body {
+    display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr));
+    align-content: start; gap: 16px; padding: 12px; background: #fff;
+  }
+  @media (prefers-color-scheme: dark) {
+    body { background: #121212; }
+    [data-root-id] > * { filter: invert(0.93) hue-rotate(180deg); }
+  }
+</style>
+{% endblock %}
+"""
+"""Charts are drawn for light pages; on dark ones they are inverted, which the rotation keeps from changing hues."""
 
 _MEANS: Final = (
     ("mean_departure_delay_min", "departure", _ORANGE),
@@ -45,17 +61,16 @@ def delay_chart(
         title: of the page.
 
     Returns:
-        A complete HTML document of about 1.3 MB, to be written to a file or shown in a frame. Its element ids
-        are drawn afresh each time, so that two charts can stand on one page.
+        A complete HTML document of about 1.3 MB, to be written to a file or shown in a frame: as many panels side by
+        side as there is room for. Its element ids are drawn afresh each time, so that two charts can stand on one page.
     """
-    panels: list[list[figure | None]] = [
-        [
-            _lines(months, "month", "Mean delay by month"),
-            _lines(hours, "hour", "Mean delay by hour of departure"),
-        ],
-        [_carrier_bars(carriers), _condition_bars(conditions)],
+    panels = [
+        _lines(months, "month", "Mean delay by month"),
+        _lines(hours, "hour", "Mean delay by hour of departure"),
+        _carrier_bars(carriers),
+        _condition_bars(conditions),
     ]
-    return file_html(gridplot(panels, merge_tools=False, toolbar_location=None), INLINE, title=title)
+    return file_html(panels, INLINE, title=title, template=_LOOK)
 
 
 def _lines(table: pd.DataFrame, by: str, title: str) -> figure:
@@ -104,8 +119,8 @@ def _figure(
         y_axis_label=y_label,
         x_range=x_range or DataRange1d(),
         y_range=y_range or DataRange1d(),
-        width=_WIDTH_PX,
         height=_HEIGHT_PX,
+        sizing_mode="stretch_width",
         tools="hover",
         toolbar_location=None,
         tooltips=_tooltips(by),

@@ -455,6 +455,10 @@ class TestChart:
         assert len(model) == 1
         assert "$$" not in model[0]
         assert "<title>Delays &amp; more</title>" in page
+        # It fits narrow screens and dark ones.
+        assert "width=device-width" in page
+        assert "prefers-color-scheme: dark" in page
+        assert model[0].count('"sizing_mode":"stretch_width"') == 4
         assert ("United Air Lines Inc." in model[0]) is bool(rows)
 
 
