@@ -49,10 +49,11 @@ def pictures(value: Any, name: str = "", *, width: int = 100) -> Iterator[Render
         for key, item in value.items():
             yield from pictures(item, f"{name}.{key}" if name else key, width=width)
         return
-    if _is_frame(value):
-        rows, columns = value.shape
-        yield Text.assemble((name or "result", "bold"), f"  {rows:,} rows x {columns} columns")
-        yield from _frame(value, width)
+    if _is_frame(value) or _is_series(value):
+        rows, columns = (*value.shape, 1)[:2]
+        across = f" x {columns} column{'s' if columns != 1 else ''}"
+        yield Text.assemble((name or "result", "bold"), f"  {rows:,} row{'s' if rows != 1 else ''}{across}")
+        yield from _frame(_labelled(value), width)
         if rows > ROWS:
             yield Text(f"… {rows - ROWS:,} more rows", style="dim")
         yield Text()
@@ -74,18 +75,15 @@ def pictures(value: Any, name: str = "", *, width: int = 100) -> Iterator[Render
 
 def value_document(value: Any) -> Any:
     """A value as JSON: itself when it is plain, a table as its columns and first rows, else what Python writes of it."""
-    if _is_frame(value):
-        rows, columns = value.shape
-        names = [str(name) for name in value.columns]
+    if _is_frame(value) or _is_series(value):
+        first = _labelled(value)
         return {
             "kind": "table",
             "type": _type_name(value),
-            "rowsTotal": rows,
-            "columnsTotal": columns,
-            "columns": names,
-            "rows": [
-                [_cell_document(cell) for cell in row] for row in value.head(ROWS).itertuples(index=False, name=None)
-            ],
+            "rowsTotal": len(value),
+            "columnsTotal": len(first.columns),
+            "columns": [str(name) for name in first.columns],
+            "rows": [[_cell_document(cell) for cell in row] for row in first.itertuples(index=False, name=None)],
         }
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {key: value_document(item) for key, item in value.items()}
@@ -114,18 +112,34 @@ def _is_frame(value: Any) -> bool:
     return hasattr(value, "itertuples") and hasattr(value, "columns") and len(getattr(value, "shape", ())) == 2
 
 
+def _is_series(value: Any) -> bool:
+    return hasattr(value, "to_frame") and hasattr(value, "reset_index") and len(getattr(value, "shape", ())) == 1
+
+
+def _labelled(value: Any) -> Any:
+    """The first rows of a frame or series as a frame, its labels as columns before the others unless they only count rows."""
+    first = value.head(ROWS)
+    frame = first.to_frame("value" if first.name is None else first.name) if _is_series(first) else first
+    labels = value.index
+    if type(labels).__name__ == "RangeIndex" and labels.name is None:
+        return frame
+    names = ["index" if name is None and labels.nlevels == 1 else name for name in labels.names]
+    called = [f"level {level}" if name is None else name for level, name in enumerate(names)]
+    return frame.reset_index(names=called, allow_duplicates=True)
+
+
 def _is_large(value: Any) -> bool:
-    return _is_frame(value) or (isinstance(value, str) and "\n" in value) or _deep_frame(value)
+    return _is_frame(value) or _is_series(value) or (isinstance(value, str) and "\n" in value) or _deep_frame(value)
 
 
 def _deep_frame(value: Any) -> bool:
-    return isinstance(value, dict) and any(map(_is_frame, value.values()))
+    return isinstance(value, dict) and any(_is_frame(item) or _is_series(item) for item in value.values())
 
 
 def _frame(value: Any, width: int) -> Iterator[RenderableType]:
     """The first rows of a frame, and as many columns as there is room for; heads are broken where their words end."""
-    names = list(value.columns)[:COLUMNS]
-    cut = value[names].head(ROWS)
+    cut = value.iloc[:ROWS, :COLUMNS]
+    names = list(cut.columns)
     cells = [[_cell(cell) for cell in row] for row in cut.itertuples(index=False, name=None)]
     widths = [max((len(cell) for cell in column), default=0) for column in zip(*cells, strict=True)] or [0] * len(names)
     plain = [str(name) for name in names]
@@ -137,7 +151,7 @@ def _frame(value: Any, width: int) -> Iterator[RenderableType]:
         if used > width and shown:
             break
         shown += 1
-    numeric = [head for head, name in zip(heads, names, strict=True) if getattr(cut[name].dtype, "kind", "O") in "iufc"]
+    numeric = [head for head, kind in zip(heads, cut.dtypes, strict=True) if getattr(kind, "kind", "O") in "iufc"]
     yield table(heads[:shown], [row[:shown] for row in cells], right=numeric)
     if left := [str(name) for name in value.columns][shown:]:
         told = ", ".join(left[:COLUMNS]) + (", …" if len(left) > COLUMNS else "")

@@ -52,6 +52,30 @@ def test_frames_without_rows_or_columns(frame: pd.DataFrame) -> None:
     assert value_document(frame)["rowsTotal"] == len(frame)
 
 
+LABELS = pd.Index(["UA", "AA"], name="carrier")
+PAIRS = pd.MultiIndex.from_tuples([("UA", 1), ("AA", 2)], names=["carrier", None])
+
+
+@pytest.mark.parametrize(
+    ("value", "columns", "first"),
+    [
+        (pd.DataFrame({"n": [3, 4]}, index=LABELS), ["carrier", "n"], ["UA", 3]),
+        (pd.DataFrame({"n": [3, 4]}, index=LABELS.rename(None)), ["index", "n"], ["UA", 3]),
+        (pd.DataFrame({"carrier": [3, 4]}, index=LABELS), ["carrier", "carrier"], ["UA", 3]),
+        (pd.DataFrame({"n": [3, 4]}, index=PAIRS), ["carrier", "level 1", "n"], ["UA", 1, 3]),
+        (pd.Series([3, 4], index=LABELS, name="n"), ["carrier", "n"], ["UA", 3]),
+        (pd.Series([3, 4]), ["value"], [3]),
+    ],
+)
+def test_labels_of_rows_are_shown_unless_they_only_count(value: Any, columns: list[str], first: list[Any]) -> None:
+    document = value_document(value)
+    assert document["columns"] == columns
+    assert document["rows"][0] == first
+    text = drawn({"found": value})
+    assert "found  2 rows x 1 column\n" in text
+    assert all(str(word) in text for word in [*columns, *first])
+
+
 def test_each_part_of_a_dict_with_tables_has_its_name() -> None:
     text = drawn({"sales": FRAME, "count": 3, "page": "<p>\n" + "x" * 5000})
     assert "sales  50 rows" in text
