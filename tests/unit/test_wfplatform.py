@@ -81,6 +81,9 @@ reveal_type(g(1.0))
 reveal_type(w.local(1))
 reveal_type(v.local(n=2))
 reveal_type(w.run(1))
+def plain(x: int) -> bytes: return b""
+reveal_type(node(plain, name="p", timeout_s=5)(1))
+reveal_type(workflow(plain, name="p", priority=2).local(1))
 f("a")
 w.run(m=1)
 """
@@ -96,6 +99,7 @@ def test_calls_keep_their_types(tmp_path: Path) -> None:
     revealed = [line.partition('is "')[2].rstrip('"') for line in told if "Revealed" in line]
     assert revealed == [
         "float", "list[float]", "float", "float", "str", "str", "str", "wfplatform.authoring.platform.ExecutionHandle",
+        "bytes", "bytes",
     ], done.stdout  # fmt: skip
     errors = [line for line in told if "error" in line]
     assert len(errors) == 2, done.stdout

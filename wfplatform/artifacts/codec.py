@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from wfplatform.artifacts import pickled, plain
+from wfplatform.artifacts import plain
 from wfplatform.artifacts.sink import Sink
+from wfplatform.authoring import pickled
 from wfplatform.errors import StorageError
 
 __all__ = ["CODECS", "decode", "encode"]

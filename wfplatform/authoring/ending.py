@@ -14,7 +14,7 @@ from uuid import UUID
 
 from wfplatform.authoring.call import exception_names
 from wfplatform.core.execution import Element
-from wfplatform.errors import NodeError
+from wfplatform.errors import NodeError, WfError
 
 __all__ = ["Completed", "Ending", "Failed", "LocalExecution", "LocalNode", "Skipped", "failure"]
 
@@ -112,9 +112,10 @@ def failure(node: str, element: Element, error: BaseException, attempts: int) ->
     else:
         place = f", element {list(element)}," if element else ""
         tries = f" after {attempts} tries" if attempts > 1 else ""
+        said, hint = (error.message, error.hint) if isinstance(error, WfError) else (error, "")
         facts["traceback"] = "".join(traceback.format_exception(type(error), error, trail))
-        message = f"Node `{node}`{place} failed{tries}: {type(error).__name__}: {error}"
-        failed = NodeError("node_failed", message, **facts)
+        message = f"Node `{node}`{place} failed{tries}: {type(error).__name__}: {said}"
+        failed = NodeError("node_failed", message, hint, **facts)
         failed.__cause__ = error.with_traceback(trail)
     return Failed(failed, attempts)
 

@@ -8,15 +8,14 @@ a platform has.
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import cloudpickle
 
-from wfplatform.authoring.call import caller, exception_names, follow, handed, items_of, split_outputs
+from wfplatform.authoring.action import Actions, Turns
+from wfplatform.authoring.call import exception_names, follow, handed, items_of
 from wfplatform.authoring.context import NodeContext, enter_node, leave_node
 from wfplatform.authoring.coroutine import AsyncRunner
 from wfplatform.authoring.ending import Completed, Ending, Failed, LocalExecution, LocalNode, Skipped, failure
@@ -77,9 +76,13 @@ class _Interpreter:
         self.workflow = workflow
         self.traced: Traced = workflow.traced
         self.parameters = parameters
-        self.above = above
-        self.runner = runner
         self.id = uuid4()
+        self.actions = Actions(
+            workflow,
+            above,
+            runner,
+            lambda child, given: run_here(child, given, above=(*above, workflow), runner=runner),
+        )
         self.nodes: dict[str, LocalNode] = {}
         self.failures: list[NodeError] = []
 
@@ -120,14 +123,6 @@ class _Interpreter:
             return None
         # A copy: on the platform, what one node does to its inputs reaches no other node either.
         return handed(follow(ending.values[ref.port], ref.path, f"`{ref.node}`"))
-
-
-@dataclass(slots=True)
-class _Turns:
-    """How far a loop is: a further try goes on from here."""
-
-    state: Any = None
-    done: int = 0
 
 
 class _NodeRun:
@@ -299,12 +294,12 @@ class _NodeRun:
         except NodeError as error:
             return self._failed(element, error, attempts=1)
         retry, attempt = self.node.policy.retry, 1
-        turns = _Turns()
+        turns = Turns()
         while True:
             context = NodeContext(self.execution.id, self.node.id, element, attempt)
             token = enter_node(context)
             try:
-                return Completed(self._act(inputs, turns), attempt)
+                return Completed(self.execution.actions.act(self.node, inputs, turns), attempt)
             except (Exception, SystemExit) as error:  # noqa: BLE001  # a node that exits is a node that failed
                 if retry is None or attempt >= retry.attempts or not retry.covers(exception_names(error)):
                     return self._failed(element, error, attempt)
@@ -324,75 +319,6 @@ class _NodeRun:
                     continue
             found.append(self._input(port, element, []))
         return {"value": found[0] if found else None}
-
-    def _act(self, inputs: dict[str, Any], turns: _Turns) -> Mapping[str, Any]:
-        """What a node of each type does with its inputs."""
-        node = self.node
-        match node.type:
-            case NodeKind.PYTHON:
-                return split_outputs(node.id, node.outputs, self._call(str(node.config["function"]), inputs))
-            case NodeKind.CHOICE:
-                return {DEFAULT_PORT: bool(inputs["condition"])}
-            case NodeKind.LOOP:
-                return {DEFAULT_PORT: self._loop(inputs, turns)}
-            case NodeKind.MERGE | NodeKind.DELAY:
-                return {DEFAULT_PORT: inputs.get("value")}
-            case NodeKind.WORKFLOW:
-                return {DEFAULT_PORT: self._child(inputs)}
-            case _:
-                raise NodeError(
-                    "unknown_node_type",
-                    f"Node `{node.id}` is of type `{node.type}`, which runs on a platform only.",
-                    "Run the workflow with .run().",
-                    node=node.id,
-                )
-
-    def _call(self, key: str, inputs: Mapping[str, Any]) -> Any:
-        return self._awaited(caller(self.execution.traced.functions[key])(inputs))
-
-    def _awaited(self, value: Any) -> Any:
-        return self.execution.runner.run(value) if inspect.iscoroutine(value) else value
-
-    def _loop(self, inputs: dict[str, Any], turns: _Turns) -> Any:
-        config, functions = self.node.config, self.execution.traced.functions
-        body, goes_on = functions[str(config["function"])], functions[str(config["while"])]
-        limit = int(config["limit"])  # type: ignore[arg-type]
-        state = inputs.pop("state")
-        if turns.done:
-            state = handed(turns.state)  # as the last turn that was completed left it
-        while self._awaited(goes_on(state)):
-            if turns.done == limit:
-                raise NodeError(
-                    "loop_limit",
-                    f"Node `{self.node.id}`: the condition of the loop still holds after {limit} turns, "
-                    "which is its limit.",
-                    "Give loop(..., limit=...) a larger number, or mend the condition.",
-                    node=self.node.id,
-                )
-            state = self._awaited(body(state, **inputs))
-            turns.state, turns.done = handed(state), turns.done + 1
-        return state
-
-    def _child(self, inputs: Mapping[str, Any]) -> Any:
-        name = str(self.node.config["workflow"])
-        execution = self.execution
-        line = (*execution.above, execution.workflow)
-        child = execution.traced.children.get(name) or next(one for one in reversed(line) if one.name == name)
-        depth = self.node.config.get("depth")
-        if isinstance(depth, int) and sum(one.name == name for one in line) > depth:
-            raise NodeError(
-                "recursion_depth",
-                f"Node `{self.node.id}`: workflow `{name}` called itself {depth} deep, which is its limit.",
-                "Give .again(depth=...) a larger number, or mend the condition that ends it.",
-                node=self.node.id,
-            )
-        parameters = child.parameters.from_json(child.parameters.to_json(inputs))
-        found = run_here(child, parameters, above=line, runner=execution.runner)
-        if found.failures:
-            first = found.failures[0]
-            message = f"Node `{self.node.id}`: workflow `{name}` failed: {first.message}"
-            raise NodeError("child_failed", message, first.hint, node=self.node.id) from first
-        return found.result
 
     def _failed(self, element: Element, error: BaseException, attempts: int) -> Failed:
         failed = failure(self.node.id, element, error, attempts)

@@ -2,17 +2,18 @@
 
 Mapped over: lists, tuples, ranges, sets (sorted), iterators; outputs; parameters annotated as collections;
 `each(...)`. Handed whole to every element: everything else, and `unmapped(...)`. Refuses a map over
-nothing, and lists of different lengths.
+nothing, lists of different lengths, and more levels than a list has.
 """
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, MappingView
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, cast
 
-from wfplatform.authoring.output import Each, Output, ParameterInput, Reference, Unmapped, describe, rank_of
+from wfplatform.authoring.output import Each, Output, Outputs, ParameterInput, Reference, Unmapped, describe, rank_of
 from wfplatform.authoring.trace import Trace
 from wfplatform.authoring.value import bind_items, bind_value
 from wfplatform.core.graph import Binding
@@ -46,8 +47,8 @@ def map_arguments(trace: Trace, name: str, arguments: Mapping[str, object]) -> M
         arguments: port -> argument, as the user gave them.
 
     Raises:
-        DefinitionError: nothing is mapped over, lengths differ, or it cannot be told whether a parameter is
-            a list.
+        DefinitionError: nothing is mapped over, lengths differ, lists are not nested as deep as is mapped over, or it cannot
+            be told whether a parameter is a list.
     """
     inputs: dict[str, Binding] = {}
     over: dict[str, int] = {}
@@ -56,7 +57,7 @@ def map_arguments(trace: Trace, name: str, arguments: Mapping[str, object]) -> M
         place = f"node `{name}`, input `{port}`"
         value, levels = _levels(name, port, argument)
         if levels and not isinstance(value, Reference):
-            items = listed(name, port, value)
+            items = _nested(name, port, value, levels, ())
             inputs[port] = bind_items(trace, items, place)
             counts[port] = len(items)
         else:
@@ -112,8 +113,62 @@ def _levels(name: str, port: str, argument: object) -> tuple[object, int]:
             return argument, int(is_listing(argument))
 
 
+def _nested(name: str, port: str, value: object, levels: int, above: tuple[int, ...]) -> list[object]:
+    """The items of a plain argument, down to the last level that is mapped over.
+
+    Args:
+        levels: from here on.
+        above: indices of the value in the argument.
+    """
+    items = listed(name, port, value)
+    if levels == 1:
+        return items
+    found: list[object] = []
+    for index, item in enumerate(items):
+        place = (*above, index)
+        if is_listing(item):
+            item = _nested(name, port, item, levels - 1, place)
+        elif not isinstance(
+            item, (Outputs, Unmapped, Each)
+        ):  # those are refused where they are bound, in their own words
+            _refuse_shallow(name, port, item, len(place) + levels - 1, place)
+        found.append(item)
+    return found
+
+
+def _refuse_shallow(name: str, port: str, item: object, levels: int, place: tuple[int, ...]) -> None:
+    """Refuse what stands where a list must stand; parameters that may be lists are let through."""
+    where = "".join(f"[{index}]" for index in place)
+    told = f"{name}.map(...): input `{port}` is mapped over {levels} levels, "
+    if isinstance(item, Output):
+        raise DefinitionError(
+            "map_depth",
+            f"{told}but its item {where} is {describe(item)}, whose length is not known before it runs.",
+            "Put the whole list together in a node, and map over its output.",
+            node=name,
+            port=port,
+            place=list(place),
+        )
+    if isinstance(item, ParameterInput):
+        if item._wf_collection is not False:
+            return
+        what = f"{describe(item)}, which is no list"
+    else:
+        what = f"{reprlib.repr(item)} ({type(item).__name__}), which is no list"
+    raise DefinitionError(
+        "map_depth",
+        f"{told}but its item {where} is {what}.",
+        "Write each(...) once less, or nest every item as deep as the others.",
+        node=name,
+        port=port,
+        place=list(place),
+    )
+
+
 def is_listing(argument: object) -> bool:
     """Whether a plain argument is mapped over."""
+    if isinstance(argument, Reference):
+        return False  # it has the methods of an iterator, to refuse them by name
     return isinstance(argument, (list, tuple, range, set, frozenset, Iterator, MappingView))
 
 

@@ -194,7 +194,24 @@ class NodeDecorator(Protocol):
 
 
 @overload
-def node[**P, R](function: Callable[P, R], /) -> NodeFunction[P, R]: ...
+def node[**P, R](
+    function: Callable[P, R],
+    /,
+    *,
+    name: str | None = None,
+    outputs: tuple[str, ...] | None = None,
+    retry: Retry | None = None,
+    timeout_s: float | None = None,
+    cache: bool | Cache | None = None,
+    io: bool | None = None,
+    resources: Mapping[str, float] | None = None,
+    priority: int | None = None,
+    limit: tuple[str, int] | None = None,
+    on_failure: OnFailure | str | None = None,
+    on_skip: OnSkip | str | None = None,
+    effect: bool | None = None,
+    tags: tuple[str, ...] | None = None,
+) -> NodeFunction[P, R]: ...
 @overload
 def node(
     *,

@@ -21,6 +21,7 @@ __all__ = [
     "ANY",
     "ParameterSlot",
     "arguments_by_name",
+    "checked_name",
     "is_collection",
     "parameter_slots",
     "refuse_strange",
@@ -148,6 +149,19 @@ def type_name(annotation: Any) -> str:
 
 def _admits_none(annotation: Any) -> bool:
     return annotation is types.NoneType or types.NoneType in typing.get_args(annotation)
+
+
+def checked_name(name: object) -> str:
+    """The name of a workflow, without spaces around it.
+
+    Raises:
+        DefinitionError: it is empty, too long or holds what cannot be printed.
+    """
+    if not isinstance(name, str) or not name.strip() or len(name) > 200 or not name.isprintable():
+        raise DefinitionError(
+            "workflow_name", f"A workflow needs a name of 1 to 200 printable characters, got {name!r}."
+        )
+    return name.strip()
 
 
 def refuse_strange(function: Callable[..., Any], workflow: str) -> None:

@@ -15,7 +15,13 @@ from wfplatform.authoring.child import record_child
 from wfplatform.authoring.drawing import Drawing
 from wfplatform.authoring.options import NodeDefaults, NodeOptions, is_whole
 from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles, RunOptions, current_platform
-from wfplatform.authoring.signature import ParameterSlot, arguments_by_name, parameter_slots, refuse_strange
+from wfplatform.authoring.signature import (
+    ParameterSlot,
+    arguments_by_name,
+    checked_name,
+    parameter_slots,
+    refuse_strange,
+)
 from wfplatform.authoring.trace import Traced, active_trace
 from wfplatform.core.graph import Definition, Graph, Json
 from wfplatform.core.policy import DEFAULT_TIMEOUT_S, OnFailure, OnSkip, Retry, WorkflowPolicy
@@ -170,8 +176,7 @@ class Workflow[**P, R]:
         return current_platform().run_many(self, checked, self._run_options)
 
     def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it as plain Python in this process and return its result; for trying things out and for
-        tests.
+        """Run it as plain Python in this process and return its result; for trying things out and for tests.
 
         The same meaning as on a platform, one node after the other: retries and delays do not wait,
         timeouts and caches do not apply. If a node fails, what does not depend on it still runs.
@@ -310,7 +315,19 @@ class WorkflowDecorator(Protocol):
 
 
 @overload
-def workflow[**P, R](function: Callable[P, R], /) -> Workflow[P, R]: ...
+def workflow[**P, R](
+    function: Callable[P, R],
+    /,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    retry: Retry | None = None,
+    node_timeout_s: float | None = None,
+    priority: int = 0,
+    max_executions: int | None = None,
+    tags: tuple[str, ...] = (),
+) -> Workflow[P, R]: ...
 @overload
 def workflow(
     *,
@@ -372,7 +389,7 @@ def workflow(
     def decorate(function: Callable[..., Any], /) -> Workflow[..., Any]:
         return Workflow(
             function,
-            name=_checked_name(name if name is not None else getattr(function, "__name__", "")),
+            name=checked_name(name if name is not None else getattr(function, "__name__", "")),
             description=inspect.getdoc(function) or "" if description is None else description,
             policy=WorkflowPolicy(
                 timeout_s=timeout_s, priority=priority, max_executions=max_executions, tags=tuple(tags)
@@ -381,11 +398,3 @@ def workflow(
         )
 
     return cast("WorkflowDecorator", decorate) if function is None else decorate(function)
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not name.strip() or len(name) > 200 or not name.isprintable():
-        raise DefinitionError(
-            "workflow_name", f"A workflow needs a name of 1 to 200 printable characters, got {name!r}."
-        )
-    return name.strip()

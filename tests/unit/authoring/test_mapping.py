@@ -225,6 +225,41 @@ def test_each_of_one_value_is_refused() -> None:
         drawn(lambda: same.map(each("text")))
 
 
+@pytest.mark.parametrize(
+    ("given_", "said", "place"),
+    [
+        (lambda: each(each([[1], 2])), r"mapped over 2 levels, but its item \[1\] is 2 \(int\), which is no list", [1]),
+        (lambda: each(each(["ab"])), r"its item \[0\] is 'ab' \(str\), which is no list", [0]),
+        (
+            lambda: each(each(each([[[1]], [[2], {"a": 1}]]))),
+            r"mapped over 3 levels, but its item \[1\]\[1\] is",
+            [1, 1],
+        ),
+        (lambda: each(each([[1], up_to(3)])), r"its item \[1\] is `up_to`, whose length is not known", [1]),
+        (lambda: each(each([up_to.map([1])])), r"its item \[0\] is `up_to`, whose length is not known", [0]),
+    ],
+)
+def test_more_levels_than_a_list_has_are_refused_when_drawn(given_: Any, said: str, place: list[int]) -> None:
+    with pytest.raises(DefinitionError, match=rf"same\.map\(\.\.\.\): input `x` is .*{said}") as caught:
+        drawn(lambda: same.map(given_()))
+    assert (caught.value.code, caught.value.facts["place"]) == ("map_depth", place)
+    assert caught.value.hint
+
+
+def test_a_parameter_that_is_no_list_is_no_level() -> None:
+    def function(xs: list[int], n: int) -> Any:
+        return same.map(each(each([xs, n])))
+
+    with pytest.raises(DefinitionError, match=r"its item \[1\] is `parameter n`, which is no list"):
+        workflow(function).graph
+
+
+def test_whatever_is_mapped_over_may_stand_at_every_level() -> None:
+    flow = workflow(lambda: double.map(each(each([range(2), (3,), {5, 4}, iter([6])]))))
+    assert flow.graph.nodes[-1].inputs["x"] == Literal([[0, 1], [3], [4, 5], [6]])
+    assert flow.local() == [[0, 2], [6], [8, 10], [12]]
+
+
 def test_opposite_marks_are_refused() -> None:
     with pytest.raises(DefinitionError, match="two opposite things"):
         each(unmapped([1]))

@@ -8,12 +8,14 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wfplatform.artifacts import Artifacts
+from wfplatform.authoring.pickled import Storable
 from wfplatform.errors import TravelError
 
 
@@ -146,3 +148,27 @@ def test_functions_of_a_notebook_travel(artifacts: Artifacts) -> None:
     factor = 3
     back: Any = artifacts.load(artifacts.store(lambda number: number * factor).output)
     assert back(2) == 6
+
+
+@dataclass
+class Numbered:
+    number: int = 1
+    items: list[object] = field(default_factory=list)
+
+
+def test_classes_are_tried_once_and_values_each_time() -> None:
+    storable = Storable()
+    storable.check(Numbered())
+    storable.check([Numbered(), int, Numbered, [float, {float: Numbered}]])
+    with pytest.raises(TravelError, match=r"value\[1\]\.items\[0\] is of type _thread.lock"):
+        storable.check([Numbered(), Numbered(items=[threading.Lock()])])
+
+
+def test_a_class_that_cannot_travel_is_refused_again() -> None:
+    class Bound:
+        held = threading.Lock()
+
+    storable = Storable()
+    for _ in range(2):
+        with pytest.raises(TravelError, match="cannot be stored"):
+            storable.check(Bound())

@@ -1,27 +1,40 @@
-"""The last resort: cloudpickle, protocol 5; opened on workers and in the user's own process only.
+"""The last resort for a value that is to be kept: cloudpickle, protocol 5. Workers store with it, `.local()` tries.
 
-Refuses what would come back as something else (an open file as its text, a memoryview as bytes), and names
-the part of a value that cannot leave the process.
+Refuses what would come back as something else (an open file as its text, a memoryview as bytes) or can be read only once
+(a generator, a map object), and names the part of a value that cannot leave the process.
 """
 
 from __future__ import annotations
 
 import functools
 import io
+import itertools
 import pickle
 import types
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any, ClassVar, Final, NoReturn, Protocol
 
 import cloudpickle
 
 from wfplatform.errors import TravelError, WfError
 
-__all__ = ["decode", "encode"]
+__all__ = ["Storable", "decode", "encode"]
 
 MAX_DEPTH: Final = 12
 MAX_TRIES: Final = 2_000
+
+_ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes})
+_LISTINGS: Final[tuple[Iterable[Any], ...]] = (
+    *([], (), "", b"", bytearray(), set(), {}, {}.values(), {}.items()),
+    *(range(0), range(1 << 64), reversed([]), reversed({})),
+)
+_ITERTOOLS: Final = {kind for kind in vars(itertools).values() if isinstance(kind, type)}
+_ONE_SHOT: Final[frozenset[Any]] = frozenset(
+    {types.GeneratorType, map, filter, zip, enumerate, reversed, *(type(iter(one)) for one in _LISTINGS), *_ITERTOOLS}
+) - {itertools.count, itertools.repeat}
+"""Python's own iterators. Of two nodes that read one, the second would find it empty; that some can be pickled helps nobody.
+The two that only count are left out: they are no data, but part of objects that number things."""
 
 
 class Writable(Protocol):
@@ -46,8 +59,43 @@ def _refuse(value: object) -> NoReturn:
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     # cloudpickle would write a file opened for reading as its content, and a memoryview as bytes.
     dispatch_table: ClassVar[Mapping[type, Any]] = ChainMap(
-        {io.TextIOWrapper: _refuse, memoryview: _refuse}, cloudpickle.Pickler.dispatch_table
+        dict.fromkeys({io.TextIOWrapper, memoryview, *_ONE_SHOT}, _refuse), cloudpickle.Pickler.dispatch_table
     )
+
+
+class _Trial(_Pickler):
+    """Writes nothing, and classes that are known to travel not even in thought: by value they cost a millisecond each."""
+
+    def __init__(self, known: Set[type]) -> None:
+        super().__init__(_Nowhere(), protocol=5)
+        self._known = known
+        self.met: set[type] = set()
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type):
+            if obj in self._known:
+                return len, ()  # Anything that is not itself a class.
+            self.met.add(obj)
+        return super().reducer_override(obj)
+
+
+class Storable:
+    """Asks whether values could be stored; remembers the classes that could."""
+
+    def __init__(self) -> None:
+        self._known: set[type] = set()
+
+    def check(self, value: object) -> None:
+        """Return if a worker could store a value.
+
+        Raises:
+            TravelError: as `encode`.
+        """
+        if type(value) in _ATOMS:
+            return
+        trial = _Trial(self._known)
+        _dump(trial, value)
+        self._known |= trial.met
 
 
 def encode(value: object, sink: Writable) -> None:
@@ -61,13 +109,7 @@ def encode(value: object, sink: Writable) -> None:
         TravelError: code `value_cannot_travel`, naming the type, the part and what to do.
         StorageError: the sink cannot write.
     """
-    try:
-        _Pickler(sink, protocol=5).dump(value)
-    except (WfError, MemoryError):
-        raise
-    # The value's own methods are called: they may raise anything.
-    except Exception as error:
-        raise _travel_error(value, error) from error
+    _dump(_Pickler(sink, protocol=5), value)
 
 
 def decode(body: Any) -> object:
@@ -77,6 +119,16 @@ def decode(body: Any) -> object:
         body: bytes-like.
     """
     return pickle.loads(body)
+
+
+def _dump(pickler: _Pickler, value: object) -> None:
+    try:
+        pickler.dump(value)
+    except (WfError, MemoryError):
+        raise
+    # The value's own methods are called: they may raise anything.
+    except Exception as error:
+        raise _travel_error(value, error) from error
 
 
 def _travel_error(value: object, error: Exception) -> TravelError:
@@ -107,7 +159,7 @@ def _travel_error(value: object, error: Exception) -> TravelError:
 
 
 def _hint(part: object) -> str:
-    if isinstance(part, types.GeneratorType | map | filter | zip):
+    if type(part) in _ONE_SHOT:
         return "It can be run through only once: return list(...) of it."
     if isinstance(part, types.CoroutineType | types.AsyncGeneratorType):
         return "It has not run yet: await it, and return what it gives."
