@@ -105,7 +105,7 @@ def nodes(subject: Any, claim: Claim) -> dict[tuple[str, Element], Any]:
 
 
 def tries(subject: Any, claim: Claim) -> list[tuple[str, Element, int, str]]:
-    rows = subject.reader.attempts(DEFAULT_TENANT, claim.id)
+    rows = subject.reader.attempts(DEFAULT_TENANT, claim.id).items
     return [(row.node, row.element, row.attempt, row.state) for row in rows]
 
 
@@ -388,7 +388,7 @@ def test_a_failure_that_is_tried_again_is_kept(subject: Any) -> None:
     final = Run(NodeState.FAILED, 3, tries=3, error=error)
     commit(subject, engine_id, claim, failed("a", final, error, fresh=False))
     assert tries(subject, claim) == [("a", (), 1, "failed"), ("a", (), 2, "timed_out")]
-    kept = subject.reader.attempts(DEFAULT_TENANT, claim.id)[0]
+    kept = subject.reader.attempts(DEFAULT_TENANT, claim.id).items[0]
     assert (kept.worker, kept.error, kept.started_at) == ("w1", error, T0)
     assert kept.finished_at == T0 + timedelta(seconds=1)
     assert nodes(subject, claim)["a", ()].error == error
@@ -405,7 +405,7 @@ def test_a_lost_attempt_is_kept(subject: Any) -> None:
         standing("d", Run(NodeState.PENDING, 0), fresh=True),
     )  # fmt: skip
     assert tries(subject, claim) == [("a", (), 1, "lost"), ("b", (), 1, "lost"), ("c", (), 1, "lost")]
-    assert [row.worker for row in subject.reader.attempts(DEFAULT_TENANT, claim.id)] == ["w1", "w1", ""]
+    assert [row.worker for row in subject.reader.attempts(DEFAULT_TENANT, claim.id).items] == ["w1", "w1", ""]
     assert nodes(subject, claim)["a", ()].worker == ""
 
 

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -260,6 +261,8 @@ def test_what_cannot_be_right_is_a_mistake_in_use(wfp: Wfp, words: list[str], co
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    told = wfp.document(*words, code=code)["error"]
+    assert said in told["message"] + told["hint"]
 
 
 def test_settings_that_do_not_fit_and_a_server_that_is_not_there(wfp: Wfp, folder: Path) -> None:
@@ -315,7 +318,6 @@ def test_nobody_waits_for_an_engine_that_cannot_run(wfp: Wfp, folder: Path) -> N
         found = json.loads(wfp("status", "--json", **there).stdout)
         assert found["problem"]["code"] == "no_engine"
         assert [one["name"] for one in found["processes"] if one["problem"]] == ["engine-0"]
-        assert wfp("executions", "list", **there).returncode == 0
     finally:
         assert wfp("down", **there).returncode == 0
     broken.unlink()
@@ -323,6 +325,22 @@ def test_nobody_waits_for_an_engine_that_cannot_run(wfp: Wfp, folder: Path) -> N
         mended = wfp("run", "cli_shop:fan", "--watch", **there)
         assert mended.returncode == 0, mended.stdout + mended.stderr
         assert mended.stdout.rstrip().endswith("12")
+    finally:
+        assert wfp("down", **there).returncode == 0
+
+
+def test_who_follows_lines_is_told_that_no_engine_runs_any_more(wfp: Wfp, folder: Path) -> None:
+    broken, path = broken_engines(folder / "breaking-later")
+    there = {"WFP_HOME": str(folder / "broken-later"), "PYTHONPATH": path, "WFP_WORKERS": "1"}
+    try:
+        id = json.loads(wfp("run", "cli_shop:long", "--json", **there).stdout)["id"]
+        processes = json.loads(wfp("status", "--json", **there).stdout)["processes"]
+        broken.touch()
+        os.kill(next(one["pid"] for one in processes if one["name"] == "engine-0"), signal.SIGKILL)
+        done = wfp("executions", "logs", id, "--follow", **there)
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert "No engine runs, so no execution goes on." in done.stderr
+        assert f"Watch it again with `wfp executions logs {id} --follow`." in done.stderr
     finally:
         assert wfp("down", **there).returncode == 0
 

@@ -158,6 +158,31 @@ def test_nodes_come_in_order_page_by_page(house: House) -> None:
     assert summary[0].finished_at == datetime.fromtimestamp(2011, UTC)
 
 
+def test_earlier_tries_come_in_order_page_by_page(house: House) -> None:
+    execution, other = ask(house, 2)
+    with psycopg.connect(house.dsn) as connection:
+        for one in (execution, other):
+            connection.execute(
+                "insert into attempt (execution_id, node_id, element, attempt, tenant_id, state)"
+                " select %s, node, array[i], number, %s, 'failed'"
+                " from unnest(array['b', 'a']) node, generate_series(0, 6) i, generate_series(1, 2) number",
+                (one, DEFAULT_TENANT),
+            )
+
+    def read(after: str | None, **more: Any) -> Page[Any]:
+        return house.reader.attempts(DEFAULT_TENANT, execution, limit=5, after=after, **more)
+
+    found, pages = all_pages(read)
+    assert [(row.node, row.element, row.attempt) for row in found] == [
+        (node, (index,), number) for node in "ab" for index in range(7) for number in (1, 2)
+    ]
+    assert pages == 6
+    some, _ = all_pages(lambda after: read(after, node="b", between=((2,), (4,))))
+    assert [(row.element, row.attempt) for row in some] == [
+        ((index,), number) for index in (2, 3, 4) for number in (1, 2)
+    ]
+
+
 def test_a_summary_of_many_elements_reads_them_by_an_index_and_sorts_few(house: House) -> None:
     elements, workers = 20_000, 8
     execution, other = ask(house, 2)

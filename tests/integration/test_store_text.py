@@ -94,7 +94,7 @@ def test_text_that_cannot_be_stored_is_replaced(house: House, count: int) -> Non
         assert (node.worker, node.segment, node.reason, node.error["message"]) == (SHOWN, SHOWN, SHOWN, SHOWN)
         assert node.error[SHOWN][:3] == [SHOWN, "nan", "inf"]
     assert (execution.waiting_for, execution.created_by, execution.tags) == (SHOWN, SHOWN, (SHOWN,))
-    attempt = house.reader.attempts(DEFAULT_TENANT, house.claim.id)[0]
+    attempt = house.reader.attempts(DEFAULT_TENANT, house.claim.id).items[0]
     assert attempt.error == nodes[0].error == execution.error
     assert {(line.logger, line.message) for line in house.reader.logs(DEFAULT_TENANT, house.claim.id).items} == {
         (SHOWN, SHOWN)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from wfplatform.app.port import Changes, ExecutionCatalog, OpenValue, Records
 from wfplatform.app.result import result_output
-from wfplatform.authoring.document import from_document
+from wfplatform.authoring.document import SCHEMA_VERSION, from_document
 from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Graph, Json
@@ -23,6 +23,7 @@ from wfplatform.errors import (
     NodeError,
     NodeTimeoutError,
     WaitTimeoutError,
+    WfError,
     WorkerLostError,
 )
 
@@ -294,12 +295,37 @@ class Executions:
         return found
 
     def graph(self, version_id: UUID) -> Graph:
-        """The graph of a published version."""
+        """The graph of a published version.
+
+        Raises:
+            NotFoundError: there is none.
+            WfError: code `version_unreadable`: what is stored of it is damaged, or of a newer release.
+        """
         found = self._graphs.get(version_id)
         if found is None:
-            document = self._records.version(self._tenant_id, version_id).document
-            found = self._graphs[version_id] = from_document(dict(document)).graph
+            found = self._graphs[version_id] = _graph_of(self._records.version(self._tenant_id, version_id))
         return found
+
+
+def _graph_of(stored: StoredVersion) -> Graph:
+    document: Any = stored.document
+    try:
+        return from_document(document).graph
+    except Exception as error:  # whatever the reading of a damaged document runs into
+        schema = document.get("schemaVersion") if isinstance(document, Mapping) else None
+        newer = isinstance(schema, int) and schema > SCHEMA_VERSION
+        reason = error.message if isinstance(error, WfError) else f"{type(error).__name__}: {error}"
+        raise WfError(
+            "version_unreadable",
+            f"Version {stored.number} ({stored.digest[:12]}) of the workflow {stored.name} cannot be read: "
+            f"{reason.rstrip('.')}.",
+            "It was published by a newer release of wfplatform: upgrade this one."
+            if newer
+            else "What is stored of it is damaged: publish the workflow again, or restore the database from a backup.",
+            workflow=stored.name,
+            version=str(stored.id),
+            reason=reason,
+        ) from error
 
 
 def failure_of(record: ExecutionRecord) -> Exception:

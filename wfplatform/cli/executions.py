@@ -16,11 +16,11 @@ from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.errors import NotFoundError, UnreachableError, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from wfplatform.app.handle import Execution
     from wfplatform.bootstrap.platform import EmbeddedPlatform
-    from wfplatform.core.record import ExecutionRecord, LogRecord
+    from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord, NodeExecutionRecord
 
 __all__ = ["add_to"]
 
@@ -133,7 +133,7 @@ def logs(
         if node is not None:
             _check_node(platform, execution.record, node)
         documents: list[dict[str, Any]] = []
-        for line in _lines(platform, execution, node, least, follow=follow):
+        for line in _lines(screen, platform, execution, node, least, follow=follow):
             if screen.as_json:
                 documents.append(log_document(line))
             else:
@@ -179,13 +179,16 @@ def _wait_until_taken(platform: EmbeddedPlatform, before: ExecutionRecord) -> No
     """A retry is a command; until an engine has taken it, the execution looks as it ended before."""
     import time
 
+    from wfplatform.cli.lookout import Lookout
+
     until_s = time.monotonic() + RETRY_PATIENCE_S
-    seen = platform.executions.changed(-1, 0.0)
+    lookout = Lookout(platform, f"wfp executions show {before.id} --watch")
     while time.monotonic() < until_s:
-        record = platform.executions.record(before.id)
-        if not record.state.final or record.finished_at != before.finished_at:
-            return
-        seen = platform.executions.changed(seen, 0.5)
+        with lookout.look():
+            record = platform.executions.record(before.id)
+            if not record.state.final or record.finished_at != before.finished_at:
+                return
+        lookout.pause()
     raise UnreachableError(
         "engine_silent",
         f"No engine took up execution {before.id} within {RETRY_PATIENCE_S:g} s.",
@@ -216,7 +219,7 @@ def _show_node(
 
     _check_node(platform, execution.record, node)
     page = platform.reader.nodes(DEFAULT_TENANT, execution.id, node=node, limit=limit, after=after)
-    attempts = platform.reader.attempts(DEFAULT_TENANT, execution.id, node=node)
+    attempts = list(_attempts(platform, execution, node, page.items))
     if not screen.as_json:
         root = plain_place(platform.settings.artifacts_location)
         if page.items:
@@ -232,6 +235,23 @@ def _show_node(
     }
 
 
+def _attempts(
+    platform: EmbeddedPlatform, execution: Execution, node: str, elements: Sequence[NodeExecutionRecord]
+) -> Iterator[AttemptRecord]:
+    """The earlier tries of the elements of a page."""
+    if not elements:
+        return
+    after: str | None = None
+    while True:
+        page = platform.reader.attempts(
+            DEFAULT_TENANT, execution.id, node=node, between=(elements[0].element, elements[-1].element), after=after
+        )
+        yield from page.items
+        after = page.next
+        if after is None:
+            return
+
+
 def _check_node(platform: EmbeddedPlatform, record: ExecutionRecord, node: str) -> None:
     known = list(platform.executions.graph(record.version_id).by_id)
     if node not in known:
@@ -244,27 +264,33 @@ def _check_node(platform: EmbeddedPlatform, record: ExecutionRecord, node: str) 
 
 
 def _lines(
-    platform: EmbeddedPlatform, execution: Execution, node: str | None, least: int, *, follow: bool
+    screen: Screen, platform: EmbeddedPlatform, execution: Execution, node: str | None, least: int, *, follow: bool
 ) -> Iterable[LogRecord]:
+    from wfplatform.cli.lookout import Lookout
+
     after: str | None = None
-    seen = platform.executions.changed(-1, 0.0)
+    lookout = Lookout(platform, f"wfp executions logs {execution.id} --follow")
+    told = ""
     while True:
-        # Asked before the lines are read: an execution that had ended then has all its lines recorded.
-        ended = not follow or execution.record.state.final
-        while True:
-            page = platform.reader.logs(
-                DEFAULT_TENANT, execution.id, node=node, least_level=least, limit=LOG_PAGE, after=after
-            )
-            yield from page.items
-            after = page.next
-            if len(page.items) < LOG_PAGE:
-                break
+        ended = False
+        with lookout.look():
+            # Asked before the lines are read: an execution that had ended then has all its lines recorded.
+            over = not follow or execution.record.state.final
+            while True:
+                page = platform.reader.logs(
+                    DEFAULT_TENANT, execution.id, node=node, least_level=least, limit=LOG_PAGE, after=after
+                )
+                yield from page.items
+                after = page.next
+                if len(page.items) < LOG_PAGE:
+                    break
+            ended = over
         if ended:
             return
-        import time
-
-        time.sleep(0.2)  # Five times a second is as live as anybody reads.
-        seen = platform.executions.changed(seen, 1.0)
+        if lookout.trouble and lookout.trouble != told:
+            screen.note(f"{lookout.trouble} Asking again.")
+        told = lookout.trouble
+        lookout.pause()
 
 
 def _state(word: str) -> ExecutionState:

@@ -120,7 +120,7 @@ def down(
 def status(screen: Screen) -> int:
     """Show the processes, addresses and executions of the platform. Exit code 3 when it does not run or can run nothing."""
     from wfplatform.bootstrap import supervisor
-    from wfplatform.bootstrap.operation import find_running, schema_status, worker_pids
+    from wfplatform.bootstrap.operation import find_running, problem_now, schema_status, worker_pids
     from wfplatform.bootstrap.problem import problem_of
     from wfplatform.bootstrap.system import release
     from wfplatform.cli.view import process_document
@@ -129,10 +129,9 @@ def status(screen: Screen) -> int:
     settings = Settings.load()
     rows = supervisor.status(settings)
     problem = problem_of(rows)
-    told_problem = {} if problem is None else {"problem": {"code": problem.code, "message": problem.message}}
     if problem is not None and problem.code == "no_database":
         # Whatever else there is to know would have to be asked of it.
-        screen.document({"running": True, **told_problem, "processes": [process_document(row) for row in rows]})
+        screen.document({"running": True, **_told(problem), "processes": [process_document(row) for row in rows]})
         if not screen.as_json:
             _tell_status(screen, rows)
             screen.error(problem)
@@ -146,10 +145,12 @@ def status(screen: Screen) -> int:
     workers = len(worker_pids(rows))
     schema = schema_status(settings)
     open_count, lately = _counts(settings)
+    # Only now: engines elsewhere are known to the database alone, and only just was it brought to this release.
+    problem = problem_now(settings, address)
     screen.document(
         {
             "running": True,
-            **told_problem,
+            **_told(problem),
             **_address_document(address, rows, workers),
             "release": release(),
             "schema": None
@@ -184,6 +185,10 @@ def status(screen: Screen) -> int:
         screen.say()
         screen.error(problem)
     return UNREACHABLE
+
+
+def _told(problem: WfError | None) -> dict[str, Any]:
+    return {} if problem is None else {"problem": {"code": problem.code, "message": problem.message}}
 
 
 def _not_ready(settings: Settings, rows: Sequence[ProcessRow], workers: int) -> list[str]:

@@ -32,8 +32,9 @@ class NodeProgress:
 
     Args:
         rank: 0 for a node that is not mapped.
-        counts: how many elements are recorded in each state.
+        counts: how many elements are in each state; those that have not begun are not among them while they still may.
         total: how many there are; None while that is not known.
+        cut_off: the execution has ended before all of it was done: what had not ended was cancelled with it.
         cpu_s: what they took together; as the other measures None where nothing was measured.
         cpu_mean_s: what one takes.
         peak_memory_bytes: of the largest.
@@ -52,6 +53,7 @@ class NodeProgress:
     peak_memory_bytes: int | None = None
     workers: int | None = None
     reused: int = 0
+    cut_off: bool = False
 
     @property
     def ended(self) -> int:
@@ -65,6 +67,8 @@ class NodeProgress:
         for state in (NodeState.RUNNING, NodeState.FAILED, NodeState.WAITING):
             if counts.get(state):
                 return state
+        if self.cut_off:
+            return NodeState.CANCELLED
         if not self.ended and self.total != 0:
             return NodeState.PENDING
         if self.total is None or self.ended < self.total:
@@ -97,16 +101,21 @@ def node_progress(
     for node in graph.nodes:
         total = totals[node.id] = _total(graph, node, parameters, sizes, totals)
         seen = recorded.get(node.id) or NodeSummary(node=node.id, counts={})
-        # A branch that ended as a whole is one row, however many elements it would have had; so what is
-        # recorded tells the number when nothing is left out.
-        if state is ExecutionState.COMPLETED or (state.final and total is None):
-            total = sum(seen.counts.values())
+        counts = seen.counts
+        if cut_off := state.final and _is_cut_off(state, counts, total):
+            rest = 0 if total is None else total - sum(counts.values())
+            counts = {**counts, NodeState.CANCELLED: counts.get(NodeState.CANCELLED, 0) + rest} if rest else counts
+        elif state.final:
+            # A branch that ended as a whole is one row, however many elements it would have had; so what is
+            # recorded tells the number when nothing is left out.
+            total = sum(counts.values())
         found.append(
             NodeProgress(
                 node=node.id,
                 rank=node.rank,
-                counts=seen.counts,
+                counts=counts,
                 total=total,
+                cut_off=cut_off,
                 started_at=seen.started_at,
                 finished_at=seen.finished_at,
                 cpu_s=seen.cpu_s,
@@ -117,6 +126,18 @@ def node_progress(
             )
         )
     return found
+
+
+def _is_cut_off(state: ExecutionState, counts: Mapping[NodeState, int], total: int | None) -> bool:
+    """Whether elements of a node were still to come when its execution ended; they left no record."""
+    recorded = sum(counts.values())
+    if state is ExecutionState.COMPLETED or recorded == total:
+        return False
+    if not recorded or NodeState.CANCELLED in counts:
+        return True
+    # Rows of branches that were skipped, or failed as a whole, stand for any number of elements.
+    branches = {NodeState.SKIPPED} if state is ExecutionState.CANCELLED else {NodeState.SKIPPED, NodeState.FAILED}
+    return total is not None and not branches & counts.keys()
 
 
 def open_sizes(graph: Graph) -> frozenset[str]:

@@ -55,7 +55,9 @@ def head(record: ExecutionRecord, now: datetime) -> Iterator[Text]:
         took = duration(span_s(record.started_at, record.finished_at, now))
         facts.append(f"took {took}" if record.finished_at else f"runs for {took}")
     if record.nodes_total is not None:
-        facts.append(f"{record.nodes_ended} of {record.nodes_total} elements ended")
+        rest = record.state is ExecutionState.CANCELLED and record.nodes_ended < record.nodes_total
+        others = ", the others had not begun" if rest else ""
+        facts.append(f"{record.nodes_ended} of {record.nodes_total} elements ended{others}")
     yield _line("", "; ".join(facts))
     if record.parameters:
         yield _line("parameters", ", ".join(f"{name}={_short(value)}" for name, value in record.parameters.items()))
@@ -226,9 +228,14 @@ def failed_sentence(record: ExecutionRecord) -> str:
 
 def _state_of(node: NodeProgress) -> str:
     word = state_word(node.state)
-    told = (NodeState.FAILED, NodeState.WAITING, NodeState.CANCELLED, NodeState.SKIPPED)
-    parts = [f"{node.counts[state]} {state}" for state in told if node.counts.get(state)]
-    return f"{word} ({', '.join(parts)})" if node.rank and parts and len(node.counts) > 1 else word
+    done = (NodeState.COMPLETED,) if node.state is NodeState.CANCELLED else ()
+    told = (*done, NodeState.FAILED, NodeState.WAITING, NodeState.CANCELLED, NodeState.SKIPPED)
+    parts = (
+        [f"{node.counts[state]} {state}" for state in told if node.counts.get(state)] if len(node.counts) > 1 else []
+    )
+    if node.reused:
+        parts.append(f"{node.reused} reused" if node.rank else "reused")
+    return f"{word} ({', '.join(parts)})" if parts and (node.rank or node.reused) else word
 
 
 def _remark(one: NodeExecutionRecord, now: datetime) -> str:

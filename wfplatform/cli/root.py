@@ -10,6 +10,7 @@ import typer
 
 from wfplatform.cli import database, executions, platform, run, workflows
 from wfplatform.cli.command import AsJson, Debug
+from wfplatform.cli.usage import Root
 
 __all__ = ["application", "main"]
 
@@ -18,6 +19,7 @@ def application() -> typer.Typer:
     """All commands."""
     root = typer.Typer(
         name="wfp",
+        cls=Root,
         help="Run workflows on the platform of a home folder, watch them, and look after the platform.",
         no_args_is_help=True,
         rich_markup_mode=None,

@@ -97,7 +97,11 @@ class Screen:
             self.err.print(printable(error.hint), markup=False, highlight=False, soft_wrap=True)
         if self.debug:
             sys.stderr.write("".join(traceback.format_exception(cause or error)))
-        self.document({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+        self.error_document(error.code, error.message, error.hint)
+
+    def error_document(self, code: str, message: str, hint: str) -> None:
+        """An error as a program gets it; nothing where a person reads."""
+        self.document({"error": {"code": code, "message": message, "hint": hint}})
 
 
 def table(

@@ -1,34 +1,26 @@
 """What is known of an execution at one moment, read with few queries, again only when something changed.
 
-Refuses: hammering the database. Between two looks there are at least 0.2 s, and five times what the last look took.
+Refuses: deciding when to look; that is the lookout's.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from wfplatform.cli.lookout import Lookout
 from wfplatform.cli.progress import NodeProgress, node_progress, open_sizes
 from wfplatform.core.execution import NodeState
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.core.record import ExecutionRecord, NodeExecutionRecord
-from wfplatform.errors import PlatformError, UnreachableError
 
 if TYPE_CHECKING:
     from wfplatform.bootstrap.platform import EmbeddedPlatform
 
 __all__ = ["Observer", "Sight"]
 
-LEAST_PAUSE_S: Final = 0.2
-SHARE: Final = 5.0
-"""A look may take this fraction of the time at most."""
-TICK_S: Final = 1.0
-"""The clock on the screen goes on when nothing happens."""
-LOST_PATIENCE_S: Final = 60.0
-"""How long a database that does not answer is asked again; the platform restarts one that died."""
 NOTES: Final = 20
 """Running and waiting elements that are told one by one."""
 
@@ -84,14 +76,6 @@ class Observer:
         nodes = node_progress(graph, record.parameters, record.state, summary, self._sizes)
         return Sight(record=record, nodes=nodes, active=active)
 
-    def _check(self) -> None:
-        """Whoever watches is told that nothing can go on, rather than shown a picture that stands still."""
-        try:
-            self._platform.check()
-        except PlatformError as error:
-            hint = f"{error.hint} Watch it again with `wfp executions show {self._id} --watch`."
-            raise PlatformError(error.code, error.message, hint, **error.facts) from error
-
     def sights(self, *, whole: bool = True) -> Iterator[Sight]:
         """One sight now and one whenever something may have changed, until the execution has ended.
 
@@ -103,24 +87,13 @@ class Observer:
             PlatformError: nothing can go on, and why.
         """
         look: Callable[[], Sight] = self.look if whole else self.record
-        seen = self._platform.executions.changed(-1, 0.0)
+        lookout = Lookout(self._platform, f"wfp executions show {self._id} --watch")
         last: Sight | None = None
-        lost_s = 0.0
         while True:
-            began_s = time.monotonic()
-            try:
-                sight = last = look()
-                lost_s = 0.0
-            except UnreachableError as error:
-                lost_s = lost_s or began_s
-                if last is None or began_s - lost_s > LOST_PATIENCE_S:
-                    raise
-                sight = Sight(record=last.record, nodes=last.nodes, active=last.active, trouble=error.message)
-            yield sight
-            if sight.record.state.final:
+            with lookout.look():
+                last = look()
+            assert last is not None  # the first look sees it, or raises
+            yield replace(last, trouble=lookout.trouble)
+            if last.record.state.final:
                 return
-            self._check()
-            pause_s = max(LEAST_PAUSE_S, SHARE * (time.monotonic() - began_s))
-            # What happens during the pause is seen by the next look, so the counter is read before that.
-            time.sleep(pause_s)
-            seen = self._platform.executions.changed(seen, max(0.0, TICK_S - pause_s))
+            lookout.pause()

@@ -282,13 +282,34 @@ class Reader:
             connection.execute(statement.TENANT, (str(tenant_id),))
             return [node_summary(row) for row in connection.execute(SUMMARY, (execution_id,)).fetchall()]
 
-    def attempts(self, tenant_id: UUID, execution_id: UUID, *, node: str | None = None) -> Sequence[AttemptRecord]:
-        """Tries that were followed by another one, by node, element and number."""
-        query = select(*list(_ATTEMPT)).where(_ATTEMPT.execution_id == execution_id)
+    def attempts(
+        self,
+        tenant_id: UUID,
+        execution_id: UUID,
+        *,
+        node: str | None = None,
+        between: tuple[Element, Element] | None = None,
+        limit: int = 1000,
+        after: str | None = None,
+    ) -> Page[AttemptRecord]:
+        """Tries that were followed by another one, by node, element and number.
+
+        Args:
+            between: only those of elements from the first to the last of these.
+        """
+        key = (_ATTEMPT.node_id, _ATTEMPT.element, _ATTEMPT.attempt)
+        query = select(*list(_ATTEMPT)).where(_ATTEMPT.execution_id == execution_id).order_by(*key)
         if node is not None:
             query = query.where(_ATTEMPT.node_id == node)
-        query = query.order_by(_ATTEMPT.node_id, _ATTEMPT.element, _ATTEMPT.attempt).limit(PAGE_LIMIT)
-        return [attempt_record(row) for row in self._rows(tenant_id, query)]
+        if between is not None:
+            query = query.where(_ATTEMPT.element.between(*map(indices, between)))
+        if after is not None:
+            last_node, element, number = read_key(after, str, list, int)
+            query = query.where(tuple_(*key) > tuple_(literal(last_node), indices(element), literal(number)))
+        rows, _ = self._page(tenant_id, query, limit, None)
+        items = [attempt_record(row) for row in rows[:limit]]
+        last = items[-1] if len(rows) > limit else None
+        return Page(items, json.dumps([last.node, last.element, last.attempt]) if last else None)
 
     def logs(
         self,

@@ -20,16 +20,16 @@ def same(x: Any) -> Any:
 
 
 @workflow
-def too_deep() -> Any:
-    """Maps over two levels of a list with an output in it, twice."""
-    first = same.map(each(each([same([1]), [2]])))
-    return [first, same.map(each(each([same([1]), [2]])))]
+def too_deep(xs: list[int]) -> Any:
+    """Maps over two levels of a list that has one, twice."""
+    first = same.map(each(each(xs)))
+    return [first, same.map(each(each(xs)))]
 
 
 @workflow
-def calls_it() -> Any:
+def calls_it(xs: list[int]) -> Any:
     """Has a problem of its own, too."""
-    return [too_deep(), same.map(each(each([same([1])])))]
+    return [too_deep(xs), same.map(each(each(xs)))]
 
 
 @workflow
@@ -47,9 +47,9 @@ def over_parameters(xs: list[int]) -> Any:
 @pytest.mark.parametrize(("flow", "problems"), [(too_deep, 2), (calls_it, 3)], ids=lambda value: str(value)[:20])
 def test_all_that_would_not_load_is_told_at_once(flow: Workflow[..., Any], problems: int) -> None:
     with InlinePlatform() as platform:
-        with pytest.raises(DefinitionError, match="has a length that is not known before it runs") as caught:
-            platform.run(flow, {})
-        assert [one["code"] for one in caught.value.facts["problems"]] == ["map_depth"] * problems
+        with pytest.raises(DefinitionError, match="mapped over 2 levels, but the value is not such a list") as caught:
+            platform.run(flow, {"xs": [1]})
+        assert [one["code"] for one in caught.value.facts["problems"]] == ["map_rank"] * problems
         assert (platform.store.contents.versions, platform.store.contents.executions) == ({}, {})
 
 

@@ -128,6 +128,36 @@ def test_what_is_not_a_command_is_a_mistake_in_use() -> None:
     assert CliRunner().invoke(application(), ["executions", "list", "--limit", "0"]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "said", "asked"),
+    [
+        (["--json", "nonsense"], "nonsense", "wfp"),
+        (["--json", "--nonsense"], "--nonsense", "wfp"),
+        (["status", "--nonsense", "--json"], "--nonsense", "wfp status"),
+        (["executions", "--json", "show"], "Missing argument 'ID'", "wfp executions show"),
+        (["executions", "list", "--limit", "0", "--json"], "--limit", "wfp executions list"),
+        (["executions", "list", "--limit", "many", "--json"], "valid integer", "wfp executions list"),
+        (["--json", "executions"], "expects a command", "wfp executions"),
+        (["--json"], "Missing command", "wfp"),
+    ],
+)
+def test_a_mistake_in_use_is_a_document_for_programs(words: list[str], said: str, asked: str) -> None:
+    done = CliRunner().invoke(application(), words, prog_name="wfp")
+    assert done.exit_code == 2
+    found = json.loads(done.stdout)["error"]
+    assert found["code"] == "usage"
+    assert said in found["message"]
+    assert found["hint"] == f"`{asked} --help` tells what it takes."
+    assert done.stderr
+
+
+def test_a_mistake_in_use_is_no_document_for_people() -> None:
+    for words in (["nonsense"], ["status", "--nonsense"], ["executions", "show", "--", "a", "--json"]):
+        done = CliRunner().invoke(application(), words, prog_name="wfp")
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "Error" in done.stderr
+
+
 def test_the_table_of_commands_loads_nothing_heavy() -> None:
     """What makes `wfp --help` quick, whatever the machine."""
     code = (

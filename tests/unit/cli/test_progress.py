@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
 from wfplatform.cli.progress import NodeProgress, node_progress, open_sizes
+from wfplatform.cli.report import nodes_table
 from wfplatform.core.execution import ExecutionState, NodeState
 from wfplatform.core.graph import Graph, Json, Literal, Node, OutputRef, ParameterRef
 from wfplatform.core.record import NodeSummary
@@ -83,5 +86,58 @@ def test_what_is_recorded_of_a_node_stands_with_it() -> None:
 
 def test_a_branch_that_ended_as_a_whole_counts_once_when_all_is_over() -> None:
     skipped = NodeSummary(node="given", counts={NodeState.SKIPPED: 1})
-    assert seen(skipped, state=ExecutionState.COMPLETED)["given"].total == 1
-    assert seen(skipped, state=ExecutionState.CANCELLED)["given"].total == 2
+    failed = NodeSummary(node="given", counts={NodeState.FAILED: 1})
+    for branch, state in (
+        (skipped, ExecutionState.COMPLETED),
+        (skipped, ExecutionState.FAILED),
+        (skipped, ExecutionState.CANCELLED),
+        (failed, ExecutionState.FAILED),
+    ):
+        given = seen(branch, state=state)["given"]
+        assert (given.ended, given.total, {given.state}) == (1, 1, branch.counts.keys())
+
+
+@pytest.mark.parametrize("over", [ExecutionState.CANCELLED, ExecutionState.FAILED])
+@pytest.mark.parametrize(
+    ("counts", "size", "ended", "total", "cancelled"),
+    [
+        ({}, 12, 12, 12, 12),
+        ({NodeState.COMPLETED: 5}, 12, 12, 12, 7),
+        ({NodeState.COMPLETED: 5, NodeState.CANCELLED: 2}, 12, 12, 12, 7),
+        ({NodeState.COMPLETED: 5, NodeState.CANCELLED: 7}, 12, 12, 12, 7),
+        ({}, None, 0, None, 0),
+        ({NodeState.COMPLETED: 5, NodeState.CANCELLED: 2}, None, 7, None, 2),
+    ],
+)
+def test_what_had_not_ended_was_cancelled_with_the_execution(
+    over: ExecutionState,
+    counts: dict[NodeState, int],
+    size: int | None,
+    ended: int,
+    total: int | None,
+    cancelled: int,
+) -> None:
+    sizes = {} if size is None else {"read": {"result": size}}
+    part = seen(NodeSummary(node="part", counts=counts), state=over, sizes=sizes)["part"]
+    assert (part.ended, part.total, part.counts.get(NodeState.CANCELLED, 0)) == (ended, total, cancelled)
+    assert part.state is NodeState.CANCELLED
+
+
+def test_what_had_completed_before_the_execution_was_cancelled_is_complete() -> None:
+    part = NodeSummary(node="part", counts={NodeState.COMPLETED: 12})
+    found = seen(part, state=ExecutionState.CANCELLED, sizes={"read": {"result": 12}})
+    assert (found["part"].state, found["part"].ended, found["part"].total) == (NodeState.COMPLETED, 12, 12)
+    assert (found["sum"].state, found["sum"].ended, found["sum"].total) == (NodeState.CANCELLED, 1, 1)
+    assert seen(part, state=ExecutionState.CANCELLED)["part"].state is NodeState.COMPLETED
+
+
+def test_the_table_of_a_cancelled_execution_says_how_many() -> None:
+    part = NodeSummary(node="part", counts={NodeState.COMPLETED: 5, NodeState.CANCELLED: 1})
+    found = seen(part, state=ExecutionState.CANCELLED, sizes={"read": {"result": 12}})
+    console = Console(file=io.StringIO(), width=120)
+    console.print(nodes_table(found.values(), AT, ended=True))
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert "part Cancelled (5 completed, 7 cancelled) 12/12 - - - -" in lines
+    assert "count Cancelled 12/12 - - - -" in lines
+    assert "sum Cancelled 1/1 - - - -" in lines
+    assert not [line for line in lines if "Running" in line or "Pending" in line]

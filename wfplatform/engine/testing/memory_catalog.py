@@ -193,12 +193,12 @@ class MemoryReader:
             by_node.setdefault(record.node, []).append(record)
         return [_summary(node, records) for node, records in sorted(by_node.items())]
 
-    def attempts(self, tenant_id: UUID, execution_id: UUID) -> Sequence[AttemptRecord]:
+    def attempts(self, tenant_id: UUID, execution_id: UUID) -> Page[AttemptRecord]:
         """Tries that were followed by another one, by node, element and number."""
         self.execution(tenant_id, execution_id)
         with self._store.transaction():
             known = sorted(self._store.contents.attempts.items(), key=lambda item: item[0])
-        return [record for key, record in known if key[0] == execution_id]
+        return Page([record for key, record in known if key[0] == execution_id])
 
     def logs(self, tenant_id: UUID, execution_id: UUID, *, after: str | None = None) -> Page[LogRecord]:
         """Lines in the order of their instants."""

@@ -1,0 +1,43 @@
+"""Tables of what became of an execution."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+
+import pytest
+from rich.console import Console
+
+from wfplatform.cli.progress import NodeProgress
+from wfplatform.cli.report import nodes_table
+from wfplatform.core.execution import NodeState
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def drawn(node: NodeProgress) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(nodes_table([node], NOW, ended=True))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rank", "counts", "reused", "expected"),
+    [
+        (0, {NodeState.COMPLETED: 1}, 0, "Completed "),
+        (0, {NodeState.COMPLETED: 1}, 1, "Completed (reused) "),
+        (1, {NodeState.COMPLETED: 12}, 12, "Completed (12 reused) "),
+        (1, {NodeState.COMPLETED: 9, NodeState.FAILED: 3}, 2, "Failed (3 failed, 2 reused) "),
+        (1, {NodeState.COMPLETED: 9, NodeState.SKIPPED: 3}, 0, "(3 skipped) "),
+    ],
+)
+def test_a_nodes_state_tells_what_is_not_plain(
+    rank: int, counts: dict[NodeState, int], reused: int, expected: str
+) -> None:
+    total = sum(counts.values())
+    node = NodeProgress(
+        node="load", rank=rank, counts=counts, total=total, started_at=NOW, finished_at=NOW, reused=reused
+    )
+    text = drawn(node)
+    assert expected in text
+    assert f"{total}/{total}" in text
