@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.database import dsn, empty_dsn, new_database, postgres, template
-from wfplatform.bootstrap import supervisor
+from tests.integration.running import whole
 from wfplatform.bootstrap.platform import EmbeddedPlatform
 from wfplatform.settings import Settings
 from wfplatform.store.database import Database
@@ -70,9 +69,5 @@ def platform(open_folder: Path) -> Iterator[EmbeddedPlatform]:
         idle_stop_s=600,
         worker_memory_bytes=WORKER_MEMORY_BYTES,
     )
-    try:
-        supervisor.ensure_running(settings, fsync=False)
-        with closing(EmbeddedPlatform(settings)) as made:
-            yield made
-    finally:
-        supervisor.stop(settings)
+    with whole(settings) as made:
+        yield made

@@ -20,6 +20,12 @@ class OtherAccount:
     python: Path
     env: dict[str, str]
 
+    def folder(self, place: Path) -> Path:
+        """A new folder that is nobody else's."""
+        place.mkdir(mode=0o700)
+        os.chown(place, NOBODY_UID, NOBODY_UID)
+        return place
+
     def run(self, code: str, *arguments: str, uid: int, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.python, "-c", code, *arguments],

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import psutil
 from distributed import Client
 
 from wfplatform.bootstrap.platform import EmbeddedPlatform
-from wfplatform.bootstrap.supervisor import PlatformAddress, status
+from wfplatform.bootstrap.supervisor import PlatformAddress, ensure_running, status, stop
 from wfplatform.executors.security import cluster_security
 from wfplatform.settings import Settings
 
 __all__ = [
     "PATIENCE_S",
     "broken_engines",
+    "broken_workers",
     "client_of",
     "ended",
     "in_script",
@@ -34,6 +35,7 @@ __all__ = [
     "running",
     "script_environment",
     "until",
+    "whole",
     "worker_pids",
 ]
 
@@ -61,13 +63,25 @@ def broken_engines(folder: Path) -> tuple[Path, str]:
     Returns:
         a file: engines end while it exists; and the PYTHONPATH that all processes of the platform must have.
     """
+    return _breaking(folder, "engine", "if 'wfplatform.bootstrap.engine_process' in sys.orig_argv: end()")
+
+
+def broken_workers(folder: Path) -> tuple[Path, str]:
+    """The same for worker processes; their host stays whole."""
+    is_server = "any('multiprocessing.forkserver' in word for word in sys.orig_argv)"
+    return _breaking(folder, "worker", f"if {is_server}: os.register_at_fork(after_in_child=end)")
+
+
+def _breaking(folder: Path, what: str, statement: str) -> tuple[Path, str]:
     folder.mkdir()
     broken = folder / "broken"
     (folder / "sitecustomize.py").write_text(
         "import os, sys\n"
-        f"if 'wfplatform.bootstrap.engine_process' in sys.orig_argv and os.path.exists({str(broken)!r}):\n"
-        "    os.write(2, b'The engine is broken on purpose.\\n')\n"
-        "    os._exit(7)\n",
+        "def end():\n"
+        f"    if os.path.exists({str(broken)!r}):\n"
+        f"        os.write(2, b'The {what} is broken on purpose.\\n')\n"
+        "        os._exit(7)\n"
+        f"{statement}\n",
         encoding="utf-8",
     )
     return broken, os.pathsep.join([str(folder), str(REPOSITORY)])
@@ -86,6 +100,17 @@ def inherited(**values: str) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def whole(settings: Settings) -> Iterator[EmbeddedPlatform]:
+    """A platform, started and attached to; stopped at the end."""
+    try:
+        ensure_running(settings, fsync=False)
+        with closing(EmbeddedPlatform(settings)) as made:
+            yield made
+    finally:
+        stop(settings)
 
 
 def client_of(address: PlatformAddress) -> Client:

@@ -224,9 +224,7 @@ if AS_ROOT:  # Only root can be somebody else.
         assert server.is_answering()
 
     def test_an_ordinary_account_runs_its_own(other: OtherAccount, folder: Path) -> None:
-        home = folder / "nobodys"
-        home.mkdir(mode=0o700)
-        os.chown(home, NOBODY_UID, NOBODY_UID)
+        home = other.folder(folder / "nobodys")
         code = (
             "import sys; from pathlib import Path; from wfplatform.store.embedded import EmbeddedServer;"
             "server = EmbeddedServer(folder=Path(sys.argv[1]), fsync=False);"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,8 @@ import psycopg
 import pytest
 
 from tests.integration import workload
-from tests.integration.running import PATIENCE_S, ended, lines, node, pid_of, running, until
+from tests.integration.running import PATIENCE_S, ended, lines, node, pid_of, running, until, whole
 from wfplatform import workflow
-from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.platform import EmbeddedPlatform
 from wfplatform.settings import Settings
 
@@ -29,14 +26,9 @@ def pair(open_folder: Path) -> Iterator[EmbeddedPlatform]:
     settings = Settings.load(
         home=open_folder / "pair", workers=2, engines=2, lease_s=2, stop_grace_s=0.5, idle_stop_s=600
     )
-    try:
-        supervisor.ensure_running(settings, fsync=False)
-        with closing(EmbeddedPlatform(settings)) as made:
-            until(lambda: len(engines(made)) == 2, "two engines")
-            yield made
-    finally:
-        supervisor.stop(settings)
-        shutil.rmtree(settings.home, ignore_errors=True)
+    with whole(settings) as made:
+        until(lambda: len(engines(made)) == 2, "two engines")
+        yield made
 
 
 @workflow

@@ -149,6 +149,9 @@ def test_a_cancelled_node_frees_its_worker(platform: EmbeddedPlatform, kind: str
 
     execution = platform.run(unwanted, {"kind": kind, "mark": mark})
     until(lambda: is_running(execution, "endless"), "the start")
+    if kind == "holds later":
+        Path(f"{mark}.known").touch()
+        until(lambda: lines(f"{mark}.holds"), "the end of all threads")
     execution.cancel()
     with pytest.raises(ExecutionCancelledError):
         execution.result(PATIENCE_S)

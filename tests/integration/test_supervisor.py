@@ -516,9 +516,7 @@ if os.geteuid() == 0:  # Only root can be somebody else.
 
     def test_an_ordinary_account_has_a_whole_platform_of_its_own(folder: Path) -> None:
         other = copied_interpreter(folder)
-        home = folder / "nobodys"
-        home.mkdir(mode=0o700)
-        os.chown(home, NOBODY_UID, NOBODY_UID)
+        home = other.folder(folder / "nobodys")
         code = (
             "import os, sys; from pathlib import Path; from wfplatform.settings import Settings;"
             "from wfplatform.bootstrap.supervisor import ensure_running, stop;"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -10,14 +11,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration import workload
-from tests.integration.running import PATIENCE_S, in_script, script_environment, until
+from tests.integration.running import PATIENCE_S, in_script, script_environment, until, whole
 from wfplatform import workflow
 from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.platform import EmbeddedPlatform
@@ -32,6 +33,28 @@ def write(folder: Path, name: str, text: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(textwrap.dedent(text), encoding="utf-8")
     return file
+
+
+def printed_by_cells(platform: EmbeddedPlatform, folder: Path, *cells: str) -> list[str]:
+    """The lines that the cells of a notebook print, one after the other."""
+    script = write(
+        folder, "notebook.py",
+        """
+        import json, sys
+        import nbformat
+        from nbclient import NotebookClient
+
+        cells = [nbformat.v4.new_code_cell(cell) for cell in json.loads(sys.argv[1])]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        NotebookClient(notebook, timeout=80, kernel_name="python3").execute()
+        for cell in notebook.cells:
+            for output in cell.outputs:
+                print(output.get("text", ""), end="")
+        """,
+    )  # fmt: skip
+    said = in_script(platform, script, json.dumps(cells))
+    assert said.returncode == 0, said.stderr
+    return said.stdout.splitlines()
 
 
 @pytest.fixture
@@ -123,31 +146,18 @@ def test_a_project_beside_a_script_travels_and_an_edit_is_a_new_version(
 
 
 def test_functions_of_notebook_cells_travel(platform: EmbeddedPlatform, tmp_path: Path) -> None:
-    script = write(
-        tmp_path, "notebook.py",
-        """
-        import nbformat
-        from nbclient import NotebookClient
-
-        cells = [
-            "from wfplatform import node, workflow\\nbase = 10",
-            "def helper(x):\\n    return x + base",
-            "@node\\ndef step(x: int) -> int:\\n    return helper(x)",
-            "@workflow\\ndef celled():\\n    return step.map([1, 2, 3])",
-            "print(celled.run().result(60))",
-            "base = 20",
-            "print(celled.run().result(60))",
-        ]
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        NotebookClient(notebook, timeout=80, kernel_name="python3").execute()
-        for cell in notebook.cells:
-            for output in cell.outputs:
-                print(output.get("text", "").strip())
-        """,
-    )  # fmt: skip
-    said = in_script(platform, script)
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.split("\n")[:2] == ["[11, 12, 13]", "[21, 22, 23]"]
+    said = printed_by_cells(
+        platform,
+        tmp_path,
+        "from wfplatform import node, workflow\nbase = 10",
+        "def helper(x):\n    return x + base",
+        "@node\ndef step(x: int) -> int:\n    return helper(x)",
+        "@workflow\ndef celled():\n    return step.map([1, 2, 3])",
+        "print(celled.run().result(60))",
+        "base = 20",
+        "print(celled.run().result(60))",
+    )
+    assert said == ["[11, 12, 13]", "[21, 22, 23]"]
 
 
 def test_a_traceback_names_the_users_files(platform: EmbeddedPlatform, tmp_path: Path) -> None:
@@ -200,29 +210,17 @@ def test_a_traceback_names_the_users_files(platform: EmbeddedPlatform, tmp_path:
 
 
 def test_a_traceback_names_the_cells_of_a_notebook(platform: EmbeddedPlatform, tmp_path: Path) -> None:
-    script = write(
-        tmp_path, "notebook.py",
-        """
-        import nbformat
-        from nbclient import NotebookClient
-
-        cells = [
-            "from wfplatform import node, workflow",
-            "def helper(x):\\n    return 1 / x  # second cell",
-            "@node\\ndef step(x: int) -> float:\\n    return helper(x)  # third cell",
-            "@workflow\\ndef celled():\\n    return step(0)",
-            "execution = celled.run()\\nexecution.wait(60)",
-            "print(execution.nodes()[0].error['traceback'])",
-        ]
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        NotebookClient(notebook, timeout=80, kernel_name="python3").execute()
-        print(notebook.cells[-1].outputs[0]["text"])
-        """,
-    )  # fmt: skip
-    said = in_script(platform, script)
-    assert said.returncode == 0, said.stderr
-    bare = [line for line in said.stdout.splitlines() if line.strip(" ~^")]
-    assert bare == [
+    said = printed_by_cells(
+        platform,
+        tmp_path,
+        "from wfplatform import node, workflow",
+        "def helper(x):\n    return 1 / x  # second cell",
+        "@node\ndef step(x: int) -> float:\n    return helper(x)  # third cell",
+        "@workflow\ndef celled():\n    return step(0)",
+        "execution = celled.run()\nexecution.wait(60);",
+        "print(execution.nodes()[0].error['traceback'])",
+    )
+    assert [line for line in said if line.strip(" ~^")] == [
         "Traceback (most recent call last):",
         '  File "Cell In[3]", line 3, in step',
         "    return helper(x)  # third cell",
@@ -328,24 +326,18 @@ def elsewhere(open_folder: Path) -> Iterator[EmbeddedPlatform]:
             stack.callback(process.terminate)
             if command[0] == "scheduler":
                 until(lambda: tcp_answers(address.removeprefix("tcp://")), "the scheduler")
-        try:
-            supervisor.ensure_running(settings, fsync=False)
-            with closing(EmbeddedPlatform(settings)) as made:
-                yield made
-        finally:
-            supervisor.stop(settings)
-            shutil.rmtree(settings.home, ignore_errors=True)
+        yield stack.enter_context(whole(settings))
 
 
 def test_a_cluster_that_exists_is_used(elsewhere: EmbeddedPlatform, tmp_path: Path) -> None:
     mark = str(tmp_path / "mark")
 
     @workflow
-    def both(mark: str) -> Any:
-        return workload.spell.map(list(range(4)), mark=mark), workload.ask.map(list(range(8)), mark=mark)
+    def both(mark: str, asked: str) -> Any:
+        return workload.spell.map(list(range(4)), mark=mark), workload.ask.map(list(range(8)), mark=asked, beside=2)
 
     assert {row.name for row in supervisor.status(elsewhere.settings)} == {"supervisor", "postgres", "engine-0"}
-    spells, asked = elsewhere.run(both, {"mark": mark}).result(PATIENCE_S)
+    spells, asked = elsewhere.run(both, {"mark": mark, "asked": f"{mark}.asked"}).result(PATIENCE_S)
     assert len({pid for pid, _, _ in [*spells, *asked]}) == 1
     ordered = sorted((began_s, ended_s) for _, began_s, ended_s in spells)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(ordered)), "one at a time"

@@ -32,6 +32,16 @@ def wait_for(file: str) -> None:
         time.sleep(0.01)
 
 
+def has_company(file: str, count: int) -> bool:
+    """Whether so many, this one among them, have told of this process."""
+    return Path(file).read_text(encoding="utf-8").splitlines().count(str(os.getpid())) >= count
+
+
+def may_go(file: str) -> bool:
+    """Whether a file is there, if one is named."""
+    return not file or Path(file).exists()
+
+
 def hold_interpreter() -> None:
     """Sleep in native code without letting any other Python thread run."""
     ctypes.PyDLL(None).sleep(1000)
@@ -160,7 +170,8 @@ def endless(kind: str, mark: str) -> None:
     """Never returns: it asks, sleeps, spins, holds the interpreter, or swallows what is raised to stop it."""
     tell(mark, os.getpid())
     if kind == "holds later":
-        time.sleep(0.2)  # long enough to be known as running
+        wait_for(f"{mark}.known")
+        tell(f"{mark}.holds", os.getpid())
         hold_interpreter()
     while True:
         if kind == "asks":
@@ -179,7 +190,7 @@ def endless(kind: str, mark: str) -> None:
             time.sleep(0.01)
 
 
-@node(timeout_s=0.3, retry=Retry(attempts=2, delay_s=0))
+@node(timeout_s=2, retry=Retry(attempts=2, delay_s=0))
 def slow_once(mark: str) -> int:
     tell(mark, "try")
     if current_node().attempt == 1:
@@ -226,11 +237,19 @@ def poison(kind: str, mark: str) -> int:
 
 
 @node(io=True)
-def company(n: int) -> int:
-    """One of several that wait beside each other; the fourth kills them all."""
-    time.sleep(0.3)
-    if n == 3:
-        die("kill")
+def company(n: int, mark: str) -> int:
+    """One of several that wait beside each other; the fourth kills those that are beside it, and at later tries itself."""
+    tell(mark, os.getpid())
+    if n != 3:
+        wait_for(f"{mark}.killed")
+        return n
+    if not Path(f"{mark}.killed").exists():
+        until_s = time.monotonic() + WAIT_S
+        while not has_company(mark, 2):
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+        tell(f"{mark}.killed", os.getpid())
+    die("kill")
     return n
 
 
@@ -290,16 +309,22 @@ def spell(n: int, mark: str) -> tuple[int, float, float]:
 
 
 @node
-async def ask(n: int, mark: str) -> tuple[int, float, float]:
+async def ask(n: int, mark: str, beside: int = 1, go: str = "") -> tuple[int, float, float]:
+    """Wait until so many have begun in this process, and for a file if one is named."""
     began_s = time.monotonic()
-    tell(mark, n)
-    await asyncio.sleep(0.5)
+    tell(mark, os.getpid())
+    while not (has_company(mark, beside) and may_go(go)):
+        assert time.monotonic() < began_s + WAIT_S
+        await asyncio.sleep(0.01)
     return os.getpid(), began_s, time.monotonic()
 
 
 @node(io=True)
-def fetch(n: int, mark: str) -> tuple[int, float, float]:
+def fetch(n: int, mark: str, beside: int = 1) -> tuple[int, float, float]:
+    """Wait until so many have begun in this process."""
     began_s = time.monotonic()
-    tell(mark, n)
-    time.sleep(0.5)
+    tell(mark, os.getpid())
+    while not has_company(mark, beside):
+        assert time.monotonic() < began_s + WAIT_S
+        time.sleep(0.01)
     return os.getpid(), began_s, time.monotonic()

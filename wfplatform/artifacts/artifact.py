@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from wfplatform.artifacts import codec, plain
 from wfplatform.artifacts.failure import missing
+from wfplatform.artifacts.leftover import SAFE_AGE_S
 from wfplatform.artifacts.sink import Sink, Written
 from wfplatform.artifacts.storage import LocalStorage, Storage, open_storage
 from wfplatform.errors import StorageError, WfError
@@ -215,8 +216,8 @@ class Artifacts:
         """
         return self._storage.delete(location)
 
-    def sweep(self, older_than_s: float = 86_400.0) -> int:
-        """Remove temporary files that killed processes left behind.
+    def sweep(self, older_than_s: float = SAFE_AGE_S) -> int:
+        """Remove temporary files, unfinished uploads and probes that killed processes left behind.
 
         Args:
             older_than_s: younger ones may still be written to.

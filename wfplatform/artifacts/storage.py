@@ -6,12 +6,10 @@ Every file appears under its name at once and whole. Refuses names that lead out
 from __future__ import annotations
 
 import errno
-import logging
 import mmap
 import os
 import re
 import tempfile
-import time
 import uuid
 from functools import partial
 from pathlib import Path
@@ -19,14 +17,16 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
 from wfplatform.artifacts.failure import failing
+from wfplatform.artifacts.leftover import SAFE_AGE_S, sweep_folder, sweep_remote
+from wfplatform.artifacts.sweep import Sweeping
 from wfplatform.errors import StorageError
 
 __all__ = ["LocalStorage", "RemoteStorage", "Storage", "open_storage"]
 
-_logger: Final = logging.getLogger(__name__)
-
 _NAME: Final = re.compile(r"[a-z]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _TEMPORARY: Final = "temporary"
+_PASSING: Final = (_TEMPORARY, "probes")
+"""Folders of what is removed by whoever made or read it, unless that one was killed."""
 # Uploads to these show only when they are complete.
 _OBJECT_STORES: Final = frozenset(
     {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "obs", "oci", "oss", "s3", "s3a", "tos"}
@@ -78,7 +78,7 @@ class Storage(Protocol):
         ...
 
     def sweep(self, older_than_s: float) -> int:
-        """Remove temporary files that killed processes left; returns how many."""
+        """Remove temporary files and probes that killed processes left; returns how many."""
         ...
 
 
@@ -114,26 +114,6 @@ def _checked(name: str) -> str:
 def _new_file(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{os.getpid()}-{uuid.uuid4().hex}"
-
-
-def _swept(folder: Path, older_than_s: float) -> int:
-    removed = 0
-    stayed: list[OSError] = []
-    # Both are the clock of the machine that keeps the files, or close to it.
-    before = time.time() - older_than_s
-    for path in folder.iterdir() if folder.is_dir() else ():
-        try:
-            if path.stat().st_mtime < before:
-                path.unlink()
-                removed += 1
-        except FileNotFoundError:  # its writer was quicker
-            continue
-        except OSError as error:  # somebody else's; the others can go all the same
-            stayed.append(error)
-    if stayed:
-        extra = {"folder": str(folder), "count": len(stayed), "reason": str(stayed[0])}
-        _logger.warning("temporary files not removed", extra=extra)
-    return removed
 
 
 def _mapped(path: Path, *, writable: bool) -> Any:
@@ -205,7 +185,7 @@ class LocalStorage:
     def sweep(self, older_than_s: float) -> int:
         """See Storage."""
         with failing("remove temporary files", self._root):
-            return _swept(self._root / _TEMPORARY, older_than_s)
+            return sum(sweep_folder(self._root / name, older_than_s) for name in _PASSING)
 
     def _size_bytes(self, path: Path) -> int | None:
         try:
@@ -259,14 +239,17 @@ class RemoteStorage:
                 url=url,
             ) from error
         self._root = root.rstrip("/")
+        # No engine sees the scratch folders of other machines.
+        self._scratch_sweeping = Sweeping(partial(sweep_folder, scratch / _TEMPORARY, SAFE_AGE_S))
 
     def __str__(self) -> str:
         return self._url
 
     def temporary(self) -> Path:
-        """See Storage."""
+        """See Storage. Whoever writes here also sees to what others left here."""
         if not self._scratch.is_dir():
             self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._scratch_sweeping.look_after()
         return _new_file(self._scratch / _TEMPORARY)
 
     def publish(self, temporary: Path, name: str, *, replace: bool = False) -> None:
@@ -307,9 +290,11 @@ class RemoteStorage:
         return True
 
     def sweep(self, older_than_s: float) -> int:
-        """See Storage."""
+        """See Storage: here and there. Parts of an upload that an object store does not show are the store's own affair."""
         with failing("remove temporary files", self._scratch):
-            return _swept(self._scratch / _TEMPORARY, older_than_s)
+            removed = sweep_folder(self._scratch / _TEMPORARY, older_than_s)
+        with failing("remove temporary files", self._url):
+            return removed + sum(sweep_remote(self._files, f"{self._root}/{name}", older_than_s) for name in _PASSING)
 
     def _key(self, name: str) -> tuple[str, str]:
         return f"{self._root}/{_checked(name)}", f"{self._url}/{name}"
@@ -326,7 +311,9 @@ class RemoteStorage:
         if self._atomic:
             self._files.put_file(str(temporary), key)
             return
-        self._files.makedirs(key.rpartition("/")[0], exist_ok=True)
-        waiting = f"{key}.{uuid.uuid4().hex}"
+        # In a folder of its own, so that what is left of a killed upload is found without going through all artifacts.
+        waiting = f"{self._root}/{_TEMPORARY}/{uuid.uuid4().hex}"
+        for place in (waiting, key):
+            self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
         self._files.put_file(str(temporary), waiting)
         self._files.mv(waiting, key)

@@ -35,14 +35,16 @@ class Sweeping:
         self._monotonic_s = monotonic_s
         self._due_at_s: float | None = None
         self._sweeps = False
+        self._lock = threading.Lock()
 
     def look_after(self) -> None:
-        """Begin to sweep if that is due and none goes on; returns at once. Call it as often as you like, from one thread."""
+        """Begin to sweep if that is due and none goes on; returns at once. Call it as often as you like, from any thread."""
         now_s = self._monotonic_s()
-        if self._sweeps or (self._due_at_s is not None and now_s < self._due_at_s):
-            return
-        self._due_at_s = now_s + _EVERY_S
-        self._sweeps = True
+        with self._lock:
+            if self._sweeps or (self._due_at_s is not None and now_s < self._due_at_s):
+                return
+            self._due_at_s = now_s + _EVERY_S
+            self._sweeps = True
         threading.Thread(target=self._run, name="wfplatform-sweep", daemon=True).start()
 
     def _run(self) -> None:

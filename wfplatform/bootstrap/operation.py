@@ -6,21 +6,20 @@ Refuses: starting what only is to be looked at.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import psutil
 
 from wfplatform.bootstrap import supervisor
-from wfplatform.bootstrap.supervisor import PlatformAddress, ProcessRow
+from wfplatform.bootstrap.health import what_is_wrong
+from wfplatform.bootstrap.supervisor import PlatformAddress, ProcessRow, is_supervised
+from wfplatform.errors import PlatformError
 from wfplatform.settings import Settings
 from wfplatform.store import migration
+from wfplatform.store.database import Database
 from wfplatform.store.migration import SchemaStatus
 
-__all__ = ["find_running", "is_supervised", "schema_status", "upgrade_schema", "worker_pids"]
-
-
-def is_supervised(settings: Settings) -> bool:
-    """Whether anything of the platform runs in the home; False when all of it is configured to be elsewhere."""
-    return not (settings.database_url and settings.scheduler_address and not settings.engines)
+__all__ = ["find_running", "is_supervised", "problem_now", "schema_status", "upgrade_schema", "worker_pids"]
 
 
 def find_running(settings: Settings) -> PlatformAddress | None:
@@ -32,6 +31,20 @@ def find_running(settings: Settings) -> PlatformAddress | None:
     if is_supervised(settings) and not supervisor.status(settings):
         return None
     return supervisor.ensure_running(settings)
+
+
+def problem_now(settings: Settings, address: PlatformAddress) -> PlatformError | None:
+    """What keeps executions from going on at this moment, or None.
+
+    Args:
+        settings: of the home.
+        address: where its database is, which has been brought to this release.
+
+    Raises:
+        UnreachableError: supervisor or database does not answer.
+    """
+    with closing(Database(address.dsn)) as database:
+        return what_is_wrong(settings, database)
 
 
 def schema_status(settings: Settings) -> SchemaStatus | None:

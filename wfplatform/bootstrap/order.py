@@ -24,6 +24,9 @@ from wfplatform.store.server_address import with_network_timeouts
 __all__ = ["order_of"]
 
 LAST_PORT_PATIENCE_S: Final = 2.0
+START_PATIENCE_S: Final = 60.0
+ENGINE_START_PATIENCE_S: Final = 300.0
+"""An engine may have to bring a large database to its release first."""
 FIRST_PORT: Final = 21_000
 PORTS: Final = 10_000
 """Below the range from which systems take ports for outgoing connections, so that nobody takes it while the
@@ -75,7 +78,15 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
     for number in range(settings.engines):
         env = settings.as_environment()
         engine = _python(f"engine-{number}", "wfplatform.bootstrap.engine_process", *tls, env=env)
-        children.append(dataclasses.replace(engine, after=database, needs_database=True, stop_timeout_s=20.0))
+        children.append(
+            dataclasses.replace(
+                engine,
+                after=database,
+                needs_database=True,
+                start_patience_s=ENGINE_START_PATIENCE_S,
+                stop_timeout_s=20.0,
+            )
+        )
     return Order(
         home=settings.home,
         children=tuple(children),
@@ -89,7 +100,8 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
 
 
 def _python(name: str, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> ChildSpec:
-    return ChildSpec(name=name, argv=(sys.executable, "-m", module, *arguments), tells_ready=True, env=env or {})
+    argv = (sys.executable, "-m", module, *arguments)
+    return ChildSpec(name=name, argv=argv, tells_ready=True, start_patience_s=START_PATIENCE_S, env=env or {})
 
 
 def _port_of(places: Places) -> int:

@@ -41,10 +41,10 @@ class EmbeddedPlatform(WorkflowPlatform):
             migration.upgrade(with_network_timeouts(self.settings.database_url))
         self._attachment = supervisor.attach(self.settings)
         self.address = self._attachment.address
-        self._health = Health(self.settings)
         if not self.settings.database_url:
             migration.upgrade(self.address.dsn)
         self._database = Database(self.address.dsn)
+        self._health = Health(self.settings, self._database)
         self.reader = Reader(self._database)
         self._notifier = PostgresNotifier(self.address.dsn)
         changes = ChangeCounter()
@@ -78,7 +78,7 @@ class EmbeddedPlatform(WorkflowPlatform):
         """Ask whether executions can go on here.
 
         Raises:
-            PlatformError: no engine, scheduler, worker or database runs because it ends again and again; with the reason.
+            PlatformError: no engine, scheduler, worker or database runs, or no engine anywhere holds a lease; with the reason.
         """
         self._health.check()
 

@@ -13,7 +13,7 @@ from wfplatform.errors import PlatformError
 if TYPE_CHECKING:
     from wfplatform.bootstrap.supervisor import ProcessRow
 
-__all__ = ["problem_of"]
+__all__ = ["no_engine", "problem_of"]
 
 
 def problem_of(rows: Sequence[ProcessRow]) -> PlatformError | None:
@@ -36,6 +36,16 @@ def problem_of(rows: Sequence[ProcessRow]) -> PlatformError | None:
         if found and all(row.problem for row in found):
             return _error(kind, found[0])
     return None
+
+
+def no_engine() -> PlatformError:
+    """What to raise when no engine is started here and none elsewhere holds a lease on the database."""
+    return PlatformError(
+        "no_engine",
+        "No engine runs, so no execution goes on: none is started here, and none elsewhere holds a lease on the database.",
+        "Set WFP_ENGINES to 1 or more, or leave it out, then `wfp down` and `wfp up`; or start an engine elsewhere that "
+        "uses this database. What is open goes on then.",
+    )
 
 
 def _error(kind: str, row: ProcessRow) -> PlatformError:

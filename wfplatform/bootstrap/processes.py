@@ -103,11 +103,23 @@ class Child:
 
     @property
     def problem(self) -> str:
-        """Why it dies again and again, with its last words; empty while it runs or that is not known."""
-        if self.state is ChildState.RUNNING or not self._is_failing():
+        """Why it dies again and again or does not get ready, with its last words; empty while it runs or that is not known."""
+        if self.state is ChildState.RUNNING:
             return ""
-        said = f" Its last words:\n{self._last_words}" if self._last_words else ""
-        return f"{self.spec.name} ends again and again, {self.restarts} times so far ({self.last_exit}).{said}"
+        if self._is_failing():
+            words = self._last_words
+            what = f"ends again and again, {self.restarts} times so far ({self.last_exit})"
+        elif self._is_late():
+            words = last_lines(self.log_path, WORDS_KEPT)
+            what = f"was started {time.monotonic() - self._started_s:.0f} s ago and cannot be used yet"
+        else:
+            return ""
+        return f"{self.spec.name} {what}." + (f" Its last words:\n{words}" if words else "")
+
+    def _is_late(self) -> bool:
+        patience_s = self.spec.start_patience_s
+        starting = self.state is ChildState.STARTING
+        return starting and patience_s is not None and time.monotonic() - self._started_s > patience_s
 
     def _is_failing(self) -> bool:
         # A death before it could be used weighs 2, one soon after it could be used 1.

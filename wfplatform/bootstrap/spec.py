@@ -31,6 +31,7 @@ class ChildSpec:
             workers hold no database credentials.
         tells_ready: it is given `--ready-fd NUMBER` and writes there when it can be used; else it is ready as soon as it runs.
         needed: whoever starts the platform waits until this child is ready.
+        start_patience_s: how long it may take to say so before that is a problem; None: as long as it likes.
         stop_timeout_s: how long it may take to end after SIGTERM before it is killed.
         backoff_first_s: pause before the first restart; doubles up to `backoff_max_s`.
         backoff_max_s: longest pause between restarts.
@@ -43,6 +44,7 @@ class ChildSpec:
     needs_database: bool = False
     tells_ready: bool = False
     needed: bool = False
+    start_patience_s: float | None = None
     stop_timeout_s: float = 10.0
     backoff_first_s: float = 0.1
     backoff_max_s: float = 30.0

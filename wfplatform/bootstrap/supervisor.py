@@ -38,6 +38,7 @@ __all__ = [
     "ProcessRow",
     "attach",
     "ensure_running",
+    "is_supervised",
     "restart",
     "status",
     "stop",
@@ -164,6 +165,11 @@ def attach(settings: Settings, *, timeout_s: float = START_TIMEOUT_S, fsync: boo
         f"See {places.logs}; `wfp down` and `wfp up` start it anew.",
         home=str(settings.home),
     )
+
+
+def is_supervised(settings: Settings) -> bool:
+    """Whether anything of the platform runs in the home; False when all of it is configured to be elsewhere."""
+    return not (settings.database_url and settings.scheduler_address and not settings.engines)
 
 
 def status(settings: Settings) -> list[ProcessRow]:

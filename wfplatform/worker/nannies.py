@@ -1,8 +1,8 @@
 """Keeps worker processes alive: one Dask nanny a slot, made anew whenever it ends, so that workers rejoin
 after a scheduler was lost.
 
-Ends on SIGTERM, SIGINT, or when standard input closes. Refuses: giving up; a slot waits for the scheduler as
-long as the host lives.
+Ends on SIGTERM, SIGINT, or when standard input closes; also when no worker comes up at all, for then the supervisor makes it
+anew and tells why. Refuses: giving a slot up while another has a worker, and ending for want of a scheduler.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import logging
 import shutil
 import signal
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import dask.config
@@ -20,6 +19,7 @@ from distributed import Nanny, Security, Status
 
 from wfplatform.executors.exits import EXITS_TOPIC
 from wfplatform.executors.security import cluster_security
+from wfplatform.worker.muster import Muster, NoWorkerError
 from wfplatform.worker.parent import on_parent_end, tell_ready
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_host(options: HostOptions) -> int:
-    """Runs until told to stop; returns the exit code."""
+    """Runs until told to stop or until no worker comes up; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
     # What a killed host left behind: spilled values of workers that no longer exist.
     shutil.rmtree(options.local_folder, ignore_errors=True)
@@ -61,7 +61,12 @@ def run_host(options: HostOptions) -> int:
     distributed.utils._forkserver_preload_set = True
     scheme = options.scheduler_address.partition("://")[0]
     with dask.config.set({**WORKER_CONFIG, "distributed.comm.default-scheme": scheme}):
-        asyncio.run(_keep_all(options))
+        try:
+            asyncio.run(_keep_all(options))
+        except NoWorkerError as error:
+            # The last words of this process: whoever asks why nothing runs is shown them.
+            logger.error("no worker comes up, so this worker host ends: %s", error)  # noqa: TRY400
+            return 1
     return 0
 
 
@@ -71,8 +76,8 @@ async def _keep_all(options: HostOptions) -> None:
     for order in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(order, stop.set)
     on_parent_end(lambda: loop.call_soon_threadsafe(stop.set))
-    ready = _Once(lambda: tell_ready(options.ready_fd))
-    slots = [asyncio.create_task(_keep_one(options, slot, ready)) for slot in range(options.workers)]
+    muster = Muster(options.workers, on_first=lambda: tell_ready(options.ready_fd))
+    slots = [asyncio.create_task(_keep_one(options, slot, muster)) for slot in range(options.workers)]
     told = asyncio.create_task(stop.wait())
     await asyncio.wait({told, *slots}, return_when=asyncio.FIRST_COMPLETED)
     for slot_task in slots:
@@ -83,19 +88,7 @@ async def _keep_all(options: HostOptions) -> None:
     told.cancel()
 
 
-class _Once:
-    """Calls something the first time only."""
-
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call: Callable[[], None] | None = call
-
-    def __call__(self) -> None:
-        call, self._call = self._call, None
-        if call is not None:
-            call()
-
-
-async def _keep_one(options: HostOptions, slot: int, ready: Callable[[], None]) -> None:
+async def _keep_one(options: HostOptions, slot: int, muster: Muster) -> None:
     pause_s = 0.05
     life = 0
     scheme = options.scheduler_address.partition("://")[0]
@@ -114,30 +107,64 @@ async def _keep_one(options: HostOptions, slot: int, ready: Callable[[], None]) 
             security=security,
             dashboard=False,
             dashboard_address=f"{options.listen_host}:0",
+            slot=slot,
+            muster=muster,
         )
         life += 1
         try:
             async with nanny:
                 pause_s = 0.05
-                ready()
                 await nanny.finished()
-            logger.info("worker slot ended", extra={"slot": slot})
-        except Exception:
+            logger.info("worker slot ended")
+        except Exception as error:  # noqa: BLE001 - Dask's own and whatever a start can meet; it is told
             # Whatever keeps a worker from starting now (scheduler gone again, no memory) may be over in a
-            # moment.
-            logger.warning("worker slot failed", extra={"slot": slot}, exc_info=True)
+            # moment. What matters is what it began with; the traceback is Dask's.
+            why = f"{_origin(error)!r}"
+            logger.warning("worker slot failed: %s", why)
+            muster.ended(slot)
+            muster.failed(why)
+        muster.check()
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
+def _origin(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 class WorkerNanny(Nanny):
-    """A nanny that tells how its worker process ended, so that the node it ran can be told it too."""
+    """A nanny that tells how its worker process ended, so that the node it ran can be told it too; and who it has.
+
+    Args:
+        slot: its number in the host.
+        muster: told when a worker is up and when it has ended.
+    """
+
+    def __init__(self, *arguments: Any, slot: int, muster: Muster, **options: Any) -> None:
+        self._slot = slot
+        self._muster = muster
+        super().__init__(*arguments, **options)
+
+    async def instantiate(self) -> Status:
+        """Start a worker process; returns when it is up or has failed to start."""
+        status = await super().instantiate()
+        if status is Status.running:
+            self._muster.up(self._slot)
+        return status
 
     async def _on_worker_exit(self, exitcode: int) -> None:
+        was_up = self._muster.ended(self._slot)
         # At the end of the nanny itself nobody asks any more, and the way to the scheduler is closed.
         if self.worker_address is not None and self.status not in (Status.closing, Status.closed):
             tell: Any = self.log_event
             tell(EXITS_TOPIC, {"worker": self.worker_address, "exitcode": exitcode})
+        if not was_up and self.status is Status.running:
+            # It would start the next one at once, again and again; the slot makes another nanny, after a pause.
+            self._muster.failed(f"exit code {exitcode} of a worker process that took another's place")
+            await self.close(reason="worker-does-not-start")
+            return
         await super()._on_worker_exit(exitcode)
 
 

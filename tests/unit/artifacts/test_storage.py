@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
+from tests.unit.artifacts.sweeper import quiet
 from wfplatform.artifacts.failure import storage_error
+from wfplatform.artifacts.leftover import sweep_remote
 from wfplatform.artifacts.sink import Sink
 from wfplatform.artifacts.storage import LocalStorage, RemoteStorage, Storage, open_storage
 from wfplatform.errors import StorageError
@@ -22,11 +27,17 @@ NAME = "artifacts/ab/abc.json"
 @pytest.fixture(params=["local", "memory", "files"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """A folder; an object store; a remote file system without atomic uploads (fsspec's own of local files)."""
-    if request.param == "local":
-        return open_storage(str(tmp_path / "root"))
-    if request.param == "memory":
-        return open_storage(f"memory://{uuid.uuid4().hex}", tmp_path / "scratch")
-    return RemoteStorage(f"file://{tmp_path}/root", tmp_path / "scratch")
+    url = {
+        "local": str(tmp_path / "root"),
+        "memory": f"memory://{uuid.uuid4().hex}",
+        "files": f"file://{tmp_path}/root",
+    }
+    kind = RemoteStorage if request.param == "files" else open_storage
+    made = kind(url[request.param], tmp_path / "scratch")
+    # The first of these has its scratch folder swept, in a thread of its own.
+    made.temporary()
+    quiet()
+    return made
 
 
 def put(storage: Storage, name: str, body: bytes, **options: Any) -> Path:
@@ -109,6 +120,83 @@ def test_only_old_leftovers_are_swept(storage: Storage) -> None:
     young.write_bytes(b"")
     os.utime(old, (1_000_000_000, 1_000_000_000))
     assert storage.sweep(3600) == 1
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_what_a_killed_process_left_in_the_storage_is_swept_by_its_age(storage: Storage) -> None:
+    put(storage, NAME, b"abc")
+    for name in ("temporary/1-half", "temporary/2-half", "probes/3"):
+        put(storage, name, b"x")
+    assert storage.sweep(3600) == 0, "they may be under way"
+    assert storage.sweep(-60) == 3
+    assert not any(storage.exists(name) for name in ("temporary/1-half", "temporary/2-half", "probes/3"))
+    assert bytes(storage.read(NAME)) == b"abc", "what is stored is no leftover, however old"
+
+
+def test_an_upload_that_was_cut_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = RemoteStorage(f"file://{tmp_path}/root", tmp_path / "scratch")
+    path = storage.temporary()
+    path.write_bytes(b"abc")
+
+    def cut(*_: object, **__: object) -> None:
+        raise OSError(errno.ECONNRESET, "Connection reset by peer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, "mv", cut)
+        with pytest.raises(StorageError):
+            storage.publish(path, NAME)
+    path.unlink()
+    left = [one for one in (tmp_path / "root").rglob("*") if one.is_file()]
+    assert len(left) == 1
+    assert storage.sweep(3600) == 0
+    os.utime(left[0], (1_000_000_000, 1_000_000_000))
+    assert storage.sweep(3600) == 1
+    assert not left[0].exists()
+
+
+def test_what_is_of_unknown_age_stays(caplog: pytest.LogCaptureFixture) -> None:
+    class Silent:
+        """A file system that tells times without a zone, or none."""
+
+        def __init__(self) -> None:
+            self.removed: list[str] = []
+
+        def invalidate_cache(self) -> None:
+            return
+
+        def ls(self, folder: str, *, detail: bool) -> list[dict[str, object]]:
+            assert detail
+            old = datetime(2001, 1, 1, tzinfo=UTC)
+            return [
+                {"name": f"{folder}/none", "type": "file"},
+                {"name": f"{folder}/zoneless", "type": "file", "mtime": old.replace(tzinfo=None)},
+                {"name": f"{folder}/inside", "type": "directory", "mtime": old},
+                {"name": f"{folder}/old", "type": "file", "LastModified": old},
+                {"name": f"{folder}/young", "type": "file", "mtime": time.time()},
+            ]
+
+        def modified(self, name: str) -> datetime:
+            raise NotImplementedError(f"{name}: its age is not known")
+
+        def rm_file(self, name: str) -> None:
+            self.removed.append(name)
+
+    files = Silent()
+    assert sweep_remote(files, "there", 3600) == 1
+    assert files.removed == ["there/old"]
+    (line,) = caplog.records
+    assert (line.getMessage(), line.__dict__["count"]) == ("temporary files not removed", 2)
+
+
+def test_scratch_of_a_machine_without_engine_is_swept_by_who_writes_there(tmp_path: Path) -> None:
+    folder = tmp_path / "scratch" / "temporary"
+    folder.mkdir(parents=True)
+    old, young = folder / "1-old", folder / "1-young"
+    for path in (old, young):
+        path.write_bytes(b"x")
+    os.utime(old, (1_000_000_000, 1_000_000_000))
+    RemoteStorage(f"memory://{uuid.uuid4().hex}", tmp_path / "scratch").temporary()
+    quiet()
     assert (old.exists(), young.exists()) == (False, True)
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
+from tests.unit.artifacts.sweeper import PATIENCE_S, quiet
 from wfplatform.artifacts.sweep import Sweeping
 from wfplatform.errors import StorageError
 
 DAY_S = 86_400.0
-PATIENCE_S = 10.0
 
 
 class Folder:
@@ -35,13 +34,6 @@ class Folder:
             self.sweeping.look_after()
             quiet()
         return len(self.swept)
-
-
-def quiet() -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while any(thread.name == "wfplatform-sweep" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.001)
 
 
 def test_it_is_swept_at_the_start_and_once_a_day_elsewhere_than_here() -> None:
