@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from wfplatform import Retry, Workflow, current_node, delay, each, else_, if_, loop, merge, node, unmapped, workflow
 
-__all__ = ["Step", "Value", "calls_counted", "drawn"]
+__all__ = ["LOGGER", "Step", "Value", "calls_counted", "drawn"]
 
 LOGGER = "wfplatform.tests.calls"
 

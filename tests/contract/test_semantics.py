@@ -5,15 +5,18 @@ Held to this: states of all nodes and elements, results, failures, and that the 
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from time import monotonic
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.drawn import Step, calls_counted, drawn
+from tests.contract.drawn import LOGGER, Step, calls_counted, drawn
 from wfplatform import Workflow
 from wfplatform.app.handle import Execution
 from wfplatform.authoring.document import from_document
@@ -45,15 +48,47 @@ WAIT_S = 60.0
 
 @pytest.fixture(scope="module")
 def platforms() -> Iterator[Mapping[str, InlinePlatform]]:
-    """The same platform three times: segments as it likes them, one element each, and such that give the rest back at once."""
+    """The same platform four times: segments as it likes them, one element each, such that give the rest back at once, and such
+    whose elements now and then take long, so that what does not wait for them is given back while they run.
+    """
     made = {
         "fused": InlinePlatform(),
         "unfused": InlinePlatform(limits=Limits(slots=1, most=1, most_unknown=1)),
         "hurried": InlinePlatform(budget_s=1e-9),
+        "generous": InlinePlatform(),
     }
     yield made
     for one in reversed(made.values()):  # each put its own hooks over those of the one before
         one.close()
+
+
+class _Late(logging.Handler):
+    """Makes it late on a platform during some of the calls of users' code."""
+
+    def __init__(self, platform: InlinePlatform) -> None:
+        super().__init__()
+        self._backlog = platform._runner.backlog
+        self.returned = 0
+        add = platform.stream.add
+
+        def counted(*what: Any, returned: Sequence[Any] = (), **more: Any) -> None:
+            self.returned += len(returned)
+            add(*what, returned=returned, **more)
+
+        platform.stream.add = counted  # type: ignore[method-assign]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if crc32(repr(record.call[1:]).encode()) % 3 == 0:  # type: ignore[attr-defined]
+            self._backlog.give_back(monotonic() + 1000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def late(platforms: Mapping[str, InlinePlatform]) -> Iterator[_Late]:
+    """What makes it late on the last of them."""
+    made = _Late(platforms["generous"])
+    logging.getLogger(LOGGER).addHandler(made)
+    yield made
+    logging.getLogger(LOGGER).removeHandler(made)
 
 
 class Ended(NamedTuple):
@@ -179,3 +214,10 @@ def test_a_drawn_workflow_means_the_same_everywhere(
     flow = drawn(plan, returned)
     assert from_document(flow.definition).graph == flow.graph
     check(flow, platforms, n=n, xs=xs)
+
+
+def test_what_is_given_back_while_others_run_runs_once(platforms: Mapping[str, InlinePlatform], late: _Late) -> None:
+    before = late.returned
+    steps = (Step(kind="map", reads=(1, 0)), Step(kind="map", number=3, reads=(2, 1)), Step(kind="call", reads=(3, 2)))
+    check(drawn(steps, 2), platforms, n=1, xs=list(range(12)))
+    assert late.returned > before

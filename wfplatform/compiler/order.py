@@ -30,15 +30,19 @@ class Loaded:
 
 
 def known_elements(execution: Execution, segment: Segment) -> list[tuple[str, Element]]:
-    """Each committed element that a segment reads."""
-    found: list[tuple[str, Element]] = []
+    """Each committed element that a segment reads, and the branches of the elements that were skipped as a whole."""
+    found: dict[tuple[str, Element], None] = {}
     for name, prefix in segment.known:
         runs = execution.nodes[name]
         for element in runs.elements(prefix[: runs.rank]):
             run = runs.run(element)
             if run is not None and run.state.final:  # others below the prefix may fly
-                found.append((name, element))
-    return found
+                # What is skipped because of a whole branch is skipped as a whole too, which its worker has to know.
+                found |= dict.fromkeys(
+                    (name, element[:cut]) for cut in range(len(element)) if element[:cut] in runs.runs
+                )
+                found[name, element] = None
+    return list(found)
 
 
 def make_part(

@@ -25,6 +25,7 @@ __all__ = [
     "pack_order",
     "pack_version",
     "read_outcomes",
+    "read_returned",
     "unpack_delivery",
     "unpack_order",
     "unpack_version",
@@ -150,7 +151,10 @@ def unpack_order(packed: bytes) -> SegmentOrder:
 
 
 class Delivery(NamedTuple):
-    """Outcomes of one part of one segment; `closed` when it will say no more."""
+    """Outcomes of one part of one segment; `closed` when it will say no more.
+
+    `returned` are spans it will not run although it goes on: index of the node, prefix, start, stop.
+    """
 
     execution: UUID
     epoch: int
@@ -158,6 +162,7 @@ class Delivery(NamedTuple):
     outcomes: Sequence[Sequence[Any]]
     """Each the fields of `Outcome`, with the kind as its first letter and the node as its index in the graph."""
     closed: bool
+    returned: Sequence[Sequence[Any]] = ()
 
 
 class StreamMessage(NamedTuple):
@@ -185,7 +190,7 @@ def pack_delivery(stream: str, number: int, worker: str, deliveries: Iterable[De
         stream,
         number,
         worker,
-        [[d.execution.bytes, d.epoch, d.segment, d.outcomes, d.closed] for d in deliveries],
+        [[d.execution.bytes, d.epoch, d.segment, d.outcomes, d.closed, d.returned] for d in deliveries],
     ]
     try:
         return _pack(content)
@@ -213,6 +218,12 @@ def read_outcomes(graph: Graph, delivery: Delivery, worker: str) -> tuple[Outcom
         Outcome(nodes[index].id, tuple(element), attempt, _KIND[letter], worker, segment, *rest)
         for index, element, attempt, letter, *rest in delivery.outcomes
     )
+
+
+def read_returned(graph: Graph, delivery: Delivery) -> tuple[Span, ...]:
+    """What a delivery gives back, with names for indices."""
+    nodes = graph.nodes
+    return tuple(Span(nodes[index].id, tuple(prefix), start, stop) for index, prefix, start, stop in delivery.returned)
 
 
 def _pack(content: Any) -> bytes:

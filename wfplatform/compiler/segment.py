@@ -156,9 +156,41 @@ class Flights:
                 del self._chunks[key]
         return spans
 
+    def give_back(self, segment: str, spans: Iterable[Span]) -> tuple[Span, ...]:
+        """A segment that flies on computes these no more; returns those of them that it was to compute until now."""
+        asked: dict[tuple[str, Element], list[Span]] = {}
+        for span in spans:
+            asked.setdefault((span.node, span.prefix), []).append(span)
+        kept: list[Span] = []
+        given: list[Span] = []
+        for span in self._segments.get(segment, ()):
+            at = span.start
+            for one in sorted(asked.get((span.node, span.prefix), ())):
+                start, stop = max(at, one.start), min(span.stop, one.stop)
+                if start < stop:
+                    if at < start:
+                        kept.append(Span(span.node, span.prefix, at, start))
+                    given.append(Span(span.node, span.prefix, start, stop))
+                    at = stop
+            if at < span.stop:
+                kept.append(Span(span.node, span.prefix, at, span.stop))
+        if given:
+            self.remove(segment)
+            self.add(segment, kept)
+        return tuple(given)
+
     def spans(self, segment: str) -> tuple[Span, ...]:
         """What a segment computes."""
         return self._segments.get(segment, ())
+
+    def of(self, node: str) -> list[tuple[Span, str]]:
+        """What flies of a node, and in which segment."""
+        return [
+            (Span(node, prefix, chunk.start, chunk.stop), chunk.segment)
+            for (name, prefix), chunks in self._chunks.items()
+            if name == node
+            for chunk in chunks
+        ]
 
     def count(self, node: str) -> int:
         """How many elements of a node fly."""

@@ -23,6 +23,7 @@ __all__ = [
     "Effect",
     "Event",
     "Finish",
+    "GivenBack",
     "Outcomes",
     "PauseRequested",
     "Plan",
@@ -60,6 +61,14 @@ class Outcomes:
 @dataclass(frozen=True, slots=True)
 class SegmentClosed:
     """A segment has said all it had to say; what is still open of it is to be planned again."""
+
+    segment: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A segment that goes on will not run these: one of its elements takes long, and they have not begun."""
 
     segment: str
     spans: tuple[Span, ...]
@@ -158,9 +167,14 @@ class ResumeRequested:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The execution as a whole cannot be run, and no node is to blame; `error` as in `Outcome`."""
+    """The execution as a whole cannot be run; `error` as in `Outcome`.
+
+    `elements`: what workers said of them cannot be recorded. They fail with it, whatever became of them; else no node is
+    to blame. A turn of a loop stands for that turn and those after it.
+    """
 
     error: Mapping[str, Any]
+    elements: tuple[tuple[str, Element], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +195,7 @@ type Event = (
     Claimed
     | Outcomes
     | SegmentClosed
+    | GivenBack
     | SegmentLost
     | Began
     | Refused

@@ -20,6 +20,7 @@ from wfplatform.core.event import (
     Claimed,
     DeadlinePassed,
     Event,
+    GivenBack,
     Outcomes,
     PauseRequested,
     Recorded,
@@ -96,8 +97,9 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
                 retry(draft)
             case Claimed(sizes):
                 _claim_sizes(draft, sizes)  # for the retry that follows
-            case Rejected(error):
-                reject(draft, error)  # the retry it was claimed for
+            case Rejected(error, elements):
+                # The retry it was claimed for, or its end could not be recorded.
+                reject(draft, error, elements)
             case _:
                 return Transition(execution)
         return draft.transition()
@@ -107,7 +109,7 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
                 _take(draft, outcome)
         case Claimed(sizes):
             _claim(draft, sizes)
-        case SegmentClosed(_, spans):
+        case SegmentClosed(_, spans) | GivenBack(_, spans):
             _reopen(draft, spans)
         case SegmentLost():
             _lose(draft, event)
@@ -130,8 +132,8 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
             draft.finish(ExecutionState.CANCELLED)
         case DeadlinePassed(timeout_s):
             expire(draft, timeout_s)
-        case Rejected(error):
-            reject(draft, error)
+        case Rejected(error, elements):
+            reject(draft, error, elements)
         case PauseRequested():
             draft.changes["paused_at"] = execution.paused_at or now
         case ResumeRequested():
@@ -199,10 +201,22 @@ def _take(draft: Draft, outcome: Outcome) -> None:
             _fail(draft, outcome, known)
         case OutcomeKind.UNREADABLE:
             if known is not None and known.state is NodeState.COMPLETED and element in draft.known(name):
-                draft.put(name, element, Run(NodeState.PENDING, known.attempt))
-                draft.needs_plan = True
+                _lose_result(draft, outcome, known)
         case _:
             assert_never(kind)
+
+
+def _lose_result(draft: Draft, outcome: Outcome, known: Run) -> None:
+    """What it left cannot be read: it is computed again, unless that was of no use before."""
+    error = dict(outcome.error or {})
+    draft.needs_plan = True
+    if error.get("retryable", True):
+        draft.put(outcome.node, outcome.element, Run(NodeState.PENDING, known.attempt))
+        return
+    run = Run(NodeState.FAILED, known.attempt, error=error)
+    draft.put(outcome.node, outcome.element, run, outcome._replace(attempt=known.attempt))
+    draft.fail(outcome.node, outcome.element, error)
+    spread(draft, outcome.node, outcome.element, run)
 
 
 def _is_over(known: Run, attempt: int) -> bool:

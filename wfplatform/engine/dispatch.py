@@ -12,6 +12,7 @@ from wfplatform.compiler.order import bundle, known_elements, make_part
 from wfplatform.compiler.payload import KnownOutput, Part
 from wfplatform.compiler.plan import plan
 from wfplatform.compiler.segment import Limits, Planned, Segment
+from wfplatform.compiler.stranded import stranded
 from wfplatform.core.execution import Element, NodeState, Span
 from wfplatform.core.graph import NodeKind
 from wfplatform.core.ports import EngineStore
@@ -141,6 +142,18 @@ class Dispatch:
                 del self._tasks[key]
                 self._to_release.append(key)
         return spans
+
+    def give_back(self, live: Live, segment: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+        """A segment that flies on will not compute these; returns those that it was to compute until now.
+
+        Nothing for what has landed, and for what was given back before: then they may be on their way elsewhere.
+        What waits for them in other segments flies no more either.
+        """
+        given = live.flights.give_back(segment, spans)
+        if given:
+            for other, waiting in stranded(live.graph, live.flights, segment, given).items():
+                live.flights.give_back(other, waiting)
+        return given
 
     def lost(self, key: str) -> set[LostSegment]:
         """A task is gone; returns the segments that were in it."""

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from wfplatform.compiler.payload import Delivery, read_outcomes, unpack_delivery
-from wfplatform.core.event import Event, Outcomes, SegmentClosed, SegmentLost
-from wfplatform.core.execution import NodeRuns, Outcome, Span
+from wfplatform.compiler.payload import Delivery, read_outcomes, read_returned, unpack_delivery
+from wfplatform.core.event import Event, GivenBack, Outcomes, SegmentClosed, SegmentLost
+from wfplatform.core.execution import NodeRuns, NodeState, Outcome, OutcomeKind, Span
 from wfplatform.core.ports import Clock
 from wfplatform.engine.cluster import ClusterBack, ClusterReport, OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
@@ -24,6 +24,8 @@ __all__ = ["Intake"]
 
 logger = logging.getLogger(__name__)
 
+_COMPUTED_AGAIN: Final = 3
+"""So often a result that cannot be read is computed again: who cannot read any of them is not helped by another one."""
 _SUSPECTS: Final = 8
 """When a worker dies before it said which segments it had begun, so many of its first ones are run again on their own."""
 
@@ -93,12 +95,15 @@ class Intake:
 
     def _deliver(self, live: Live, deliveries: Sequence[tuple[Delivery, str]]) -> None:
         outcomes: list[Outcome] = []
+        returned: list[Delivery] = []
         closed: list[str] = []
         for delivery, worker in deliveries:
             if delivery.epoch != live.claim.epoch:
                 logger.info("stale outcome refused", extra={"execution": str(live.id), "epoch": delivery.epoch})
                 continue
-            outcomes.extend(read_outcomes(live.graph, delivery, worker))
+            outcomes.extend(_judged(live, outcome) for outcome in read_outcomes(live.graph, delivery, worker))
+            if delivery.returned:
+                returned.append(delivery)
             if delivery.closed:
                 closed.append(delivery.segment)
             live.begun.add(delivery.segment)
@@ -106,6 +111,10 @@ class Intake:
             self._overdue.see(live.id, live.graph.by_id, outcomes, self._clock.monotonic_s())
             self._seen.setdefault(live.version.stored.id, []).extend(outcomes)
             self._apply(live, Outcomes(tuple(outcomes)))
+        for delivery in returned:
+            given = self._dispatch.give_back(live, delivery.segment, read_returned(live.graph, delivery))
+            if given and not live.execution.state.final:
+                self._apply(live, GivenBack(delivery.segment, given))
         limited = live.limited
         for segment in closed:
             spans = self._dispatch.land(live, segment)
@@ -124,7 +133,10 @@ class Intake:
             for execution, segment in sorted(segments, key=lambda one: _number(one[1])):
                 live = self._live.get(execution)
                 spans = self._dispatch.land(live, segment) if live is not None else ()
-                if live is None or not spans:
+                if live is None:
+                    continue
+                if not spans:  # given back, all of them
+                    live.note_work(self._clock.now())
                     continue
                 lost.append((report, live, segment, spans, segment in live.begun))
                 live.begun.discard(segment)
@@ -159,6 +171,22 @@ class Intake:
             event = SegmentLost(segment, spans, report.worker, report.reason, started=began, blameless=not suspected)
             self._apply(live, event)
         live.note_work(self._clock.now())
+
+
+def _judged(live: Live, outcome: Outcome) -> Outcome:
+    """An outcome; of a result that cannot be read whether it is worth while to compute it again."""
+    if outcome.kind is not OutcomeKind.UNREADABLE:
+        return outcome
+    run = live.execution.nodes[outcome.node].run(outcome.element)
+    if run is None or run.state is not NodeState.COMPLETED:
+        return outcome
+    computed = live.unread.setdefault((outcome.node, outcome.element), set())
+    computed.add(run.attempt)
+    if len(computed) <= _COMPUTED_AGAIN:
+        return outcome
+    error = dict(outcome.error or {})
+    message = f"None of its last {len(computed)} results could be read by who needs it: {error.get('message', '')}"
+    return outcome._replace(error={**error, "message": message, "retryable": False})
 
 
 def _number(segment: str) -> int:

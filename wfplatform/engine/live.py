@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from wfplatform.compiler.order import Loaded
@@ -14,7 +15,10 @@ from wfplatform.core.execution import Element, Execution, ExecutionState, NodeSt
 from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.ports import Claim, StoredVersion
 
-__all__ = ["Live", "Version"]
+__all__ = ["Live", "Told", "Version"]
+
+type Told = tuple[ExecutionState, str, datetime | None, datetime | None, Mapping[str, Any] | None]
+"""State, what it waits for, since when it is paused, when its end was asked for, and why it fails."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +55,12 @@ class Live:
         begun: segments that are known to have begun on a worker.
         working_since_at: since when it has work on the cluster, or None.
         cache_keys: elements that run now and whose results later executions may reuse -> under which key.
-        admitted: it counts among those of its workflow that may run at once; else `held_by` says why it must wait.
+        held_by: why it must wait before it begins, because others of its workflow run; or empty.
         reused: elements that an earlier execution's result once stood in for.
-        told_at_s: when its counters were last written, and `told_state`, `told_paused_at`: what was written then.
+        unread: elements whose result could not be read -> the attempts that left it.
+        told_at_s: when its counters were last written, and `told`: what else was, its `standing` and its requests.
+        shifted: its work on the cluster began or ended since its standing was last looked at.
+        refusals: how often something of it could not be stored.
     """
 
     claim: Claim
@@ -65,13 +72,19 @@ class Live:
     begun: set[str] = field(default_factory=set)
     worked_s: float = 0.0
     working_since_at: datetime | None = None
-    told_state: ExecutionState | None = None
-    admitted: bool = False
     held_by: str = ""
     cache_keys: dict[tuple[str, Element], str] = field(default_factory=dict)
     reused: set[tuple[str, Element]] = field(default_factory=set)
+    unread: dict[tuple[str, Element], set[int]] = field(default_factory=dict)
     told_at_s: float = 0.0
-    told_paused_at: datetime | None = None
+    told: Told = field(init=False)
+    shifted: bool = False
+    refusals: int = 0
+
+    def __post_init__(self) -> None:
+        """What is stored when it is claimed is told already."""
+        claim = self.claim
+        self.told = (claim.state, "", claim.paused_at, claim.cancel_requested_at, claim.error)
 
     @property
     def id(self) -> UUID:
@@ -109,6 +122,11 @@ class Live:
                     free[name] -= self.flights.count(node.id)
         return free
 
+    def to_tell(self) -> Told:
+        """What people are told as soon as it changes: its standing, what was asked of it, and why it fails."""
+        execution = self.execution
+        return (*self.standing(), execution.paused_at, execution.cancel_requested_at, execution.error)
+
     def standing(self) -> tuple[ExecutionState, str]:
         """Its state for all to see, and for what it waits: one that runs but has nothing on the cluster is waiting."""
         state = self.execution.state
@@ -133,7 +151,7 @@ class Live:
     def note_work(self, now: datetime) -> None:
         """Start or stop the clock of work, after flights changed."""
         if len(self.flights) and self.working_since_at is None:
-            self.working_since_at = now
+            self.working_since_at, self.shifted = now, True
         elif not len(self.flights) and self.working_since_at is not None:
             self.worked_s = self.worked(now)
-            self.working_since_at = None
+            self.working_since_at, self.shifted = None, True

@@ -51,7 +51,7 @@ def run_loop(
                 run.scope.values[index, element] = state
                 run.scope.digests[index, element] = digest
                 sizes = run.sizes(node, state, several=False)
-                run.add(attempt, "c", cpu_s, input_digest, outputs, None, sizes, None, stored)
+                run.outcomes.add(attempt, "c", cpu_s, input_digest, outputs, None, sizes, None, stored)
                 return
         if error is None:
             attempt = run.attempt(index, element, number)
@@ -64,9 +64,9 @@ def run_loop(
         if error is not None:
             run.scope.values[index, element] = Absent.GONE
             described = run.describe(error, attempt.reason)
-            run.add(attempt, "f", cpu_s, input_digest, None, described, None, None, ())
+            run.outcomes.add(attempt, "f", cpu_s, input_digest, None, described, None, None, ())
             return
         turned = run.attempt(index, (*element, turn), number)
         turned.started_at, turned.log = attempt.started_at, attempt.log
-        run.add(turned, "i", cpu_s, input_digest, outputs, None, None, True, stored)
+        run.outcomes.add(turned, "i", cpu_s, input_digest, outputs, None, None, True, stored)
         turn += 1

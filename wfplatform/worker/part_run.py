@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import inspect
 import json
-import resource
-import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from contextlib import nullcontext
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 from time import monotonic, thread_time, time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from wfplatform.authoring.call import split_outputs
 from wfplatform.authoring.context import NodeContext, enter_node, leave_node
@@ -27,6 +24,7 @@ from wfplatform.compiler.payload import Part, SegmentOrder
 from wfplatform.core.execution import Element, Span
 from wfplatform.core.graph import Graph, Node, NodeKind, OutputRef
 from wfplatform.errors import StorageError, WfError
+from wfplatform.worker.agenda import Agenda
 from wfplatform.worker.attempt import Attempt
 from wfplatform.worker.capture import CURRENT_LOG
 from wfplatform.worker.failure import describe_error
@@ -34,14 +32,13 @@ from wfplatform.worker.inputs import Absent, Inputs, Scope
 from wfplatform.worker.last_read import forget, last_reads
 from wfplatform.worker.loaded import LoadedVersion
 from wfplatform.worker.loop_run import run_loop
+from wfplatform.worker.part_outcomes import PartOutcomes
 from wfplatform.worker.values import SegmentValues
 
 if TYPE_CHECKING:
     from wfplatform.worker.runner import NodeRunner
 
 __all__ = ["PartRun"]
-
-_MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
 class PartRun:
@@ -68,8 +65,8 @@ class PartRun:
             self.version.constant,
         )
         self.until_s = started_s + order.budget_s if order.budget_s else None
-        self.outcomes: list[list[Any]] = []
-        self.writing: list[Future[None]] = []
+        self.outcomes = PartOutcomes(order.engine, part, runner._stream, runner._writer, self.describe)
+        self.agenda = _agenda(order, part, self.graph, self.outcomes)
         self.ran = 0
         for values in needed:
             values.fill(part.execution, self.scope, version.active)
@@ -84,27 +81,31 @@ class PartRun:
         """Run all there is time for; what others read goes into `exported`."""
         part = self.part
         try:
-            with self.version.active():
+            with self.version.active(), self.runner.backlog.open(self.agenda) if self.agenda else nullcontext():
                 over = last_reads(self.graph, part) if len(part.members) > 1 else {}
                 for place, (index, span, attempt) in enumerate(part.members):
-                    if not self.run_span(index, span, attempt):
+                    if not self.run_span(place, index, span, attempt):
                         break
                     for node in over.get(place, ()):
                         forget(part, self.scope, node)
         finally:
-            self.finalise()
+            self.outcomes.finalise()
         exported.take(part, self.scope, self.version.active)
 
-    def run_span(self, index: int, span: Span, attempt: int) -> bool:
-        """Run the elements of one member; False when the segment's time is over."""
+    def run_span(self, place: int, index: int, span: Span, attempt: int) -> bool:
+        """Run the elements of one member that are not given back; False when the segment's time is over."""
         node = self.graph.nodes[index]
         inputs = self.version.inputs(index)
         scope = self.scope
         values = scope.values
         run = partial(run_loop, self) if node.type == NodeKind.LOOP else self.run_element
         for element in span.elements():
-            if self.until_s is not None and self.ran and monotonic() > self.until_s:
-                return False
+            if self.until_s is not None:
+                now_s = monotonic()
+                if self.ran and now_s > self.until_s:
+                    return False
+                if self.agenda is not None and not self.agenda.begin(place, element, now_s):
+                    continue
             if self.runner._watch.is_cancelled(self.part.execution, self.part.epoch):
                 return False
             arguments: dict[str, Any] | Absent
@@ -160,10 +161,10 @@ class PartRun:
                 scope.values[index, element] = value
                 scope.digests[index, element] = digests
                 verdict = bool(result) if node.type == NodeKind.CHOICE else None
-                self.add(attempt, "c", cpu_s, input_digest, outputs, None, sizes, verdict, stored)
+                self.outcomes.add(attempt, "c", cpu_s, input_digest, outputs, None, sizes, verdict, stored)
                 return
         scope.values[index, element] = Absent.GONE
-        self.add(attempt, "f", cpu_s, input_digest, None, self.describe(error, attempt.reason), None, None, ())
+        self.outcomes.add(attempt, "f", cpu_s, input_digest, None, self.describe(error, attempt.reason), None, None, ())
 
     def execute(
         self, node: Node, attempt: Attempt, function: Callable[[Mapping[str, Any]], Any], arguments: dict[str, Any]
@@ -232,88 +233,7 @@ class PartRun:
         self.scope.values[index, element] = Absent.GONE
         described = self.describe(error)
         described["message"] = f"The inputs of {node.id} could not be prepared: {described['message']}"
-        self.add(attempt, "f", 0.0, None, None, described, None, None, ())
-
-    # -- finalise
-
-    def add(
-        self,
-        attempt: Attempt,
-        letter: str,
-        cpu_s: float,
-        input_digest: str | None,
-        outputs: Mapping[str, Any] | None,
-        error: Mapping[str, Any] | None,
-        sizes: Mapping[str, int] | None,
-        verdict: bool | None,
-        stored: Sequence[Any],
-    ) -> None:
-        """Hand an outcome to the stream, at once or when what is stored of it is safe."""
-        log = attempt.log
-        if log.partial or log.dropped:
-            log.finish()
-        outcome = [
-            attempt.index,
-            attempt.element,
-            attempt.attempt,
-            letter,
-            attempt.started_at,
-            time(),
-            cpu_s,
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT,
-            input_digest,
-            outputs,
-            error,
-            sizes,
-            verdict,
-            log.lines[log.sent :],
-            attempt.progress,
-        ]
-        if stored:
-            self.writing.append(self.runner._writer.submit(self._make_safe, outcome, stored))
-        else:
-            # Not gathered here: the next node may take long, and nobody is to wait for it to hear of this one.
-            part = self.part
-            self.runner._stream.add(self.order.engine, part.execution, part.epoch, part.segment, [outcome])
-
-    def _make_safe(self, outcome: list[Any], stored: Sequence[Any]) -> None:
-        """In a thread of its own: the outcome leaves when the artifact is on disk."""
-        try:
-            for one in stored:
-                one.make_durable()
-        except Exception as error:  # noqa: BLE001 - the storage: told as the node's failure, with the reason
-            outcome[3] = "f"
-            outcome[9] = None
-            outcome[10] = self.describe(error)
-        part = self.part
-        self.runner._stream.add(self.order.engine, part.execution, part.epoch, part.segment, [outcome])
-
-    def _send(self, *, closed: bool = False) -> None:
-        outcomes, self.outcomes = self.outcomes, []
-        part = self.part
-        self.runner._stream.add(
-            self.order.engine, part.execution, part.epoch, part.segment, outcomes, closed=closed, now=closed
-        )
-
-    def finalise(self) -> None:
-        """Say what is left to say; the segment is closed when its last artifact is safe."""
-        if not self.writing:
-            self._send(closed=True)
-            return
-        self._send()
-        left = len(self.writing)
-        lock = threading.Lock()
-
-        def landed(_: Future[None]) -> None:
-            nonlocal left
-            with lock:
-                left -= 1
-                last = left == 0
-            if last:
-                self._send(closed=True)
-
-        for future in self.writing:
-            future.add_done_callback(landed)
+        self.outcomes.add(attempt, "f", 0.0, None, None, described, None, None, ())
 
     # -- pieces
 
@@ -340,8 +260,7 @@ class PartRun:
         except StorageError as error:
             # Whoever needs it cannot run now; the engine has it computed again.
             self.scope.values[key] = Absent.GONE
-            described = self.describe(error)
-            self.outcomes.append([*key, 0, "u", None, None, None, None, None, None, described, None, None, [], None])
+            self.outcomes.add_unreadable(*key, error)
             return
         single = len(node.outputs) == 1
         self.scope.values[key] = values[node.outputs[0]] if single else values
@@ -361,6 +280,13 @@ class PartRun:
     def _make_scratch(self) -> Path:
         self.runner._scratch.mkdir(parents=True, exist_ok=True)
         return Path(mkdtemp(prefix="node-", dir=self.runner._scratch))
+
+
+def _agenda(order: SegmentOrder, part: Part, graph: Graph, outcomes: PartOutcomes) -> Agenda | None:
+    """What may be given back of a part while it runs; None if that is nothing in any case."""
+    if not order.budget_s or sum(len(span) for _, span, _ in part.members) == 1:
+        return None
+    return Agenda(order, part, graph, outcomes.is_safe)
 
 
 def _joint_digest(outputs: Mapping[str, Any]) -> str:

@@ -35,6 +35,7 @@ def topic_of(engine: str) -> str:
 class _Pending:
     outcomes: list[Sequence[Any]] = field(default_factory=list)
     closed: bool = False
+    returned: list[Sequence[Any]] = field(default_factory=list)
 
 
 class OutcomeStream:
@@ -85,12 +86,15 @@ class OutcomeStream:
         *,
         closed: bool = False,
         now: bool = False,
+        returned: Sequence[Sequence[Any]] = (),
     ) -> None:
-        """Take outcomes of a segment; `now` sends them unless a message left a moment ago."""
+        """Take outcomes of a segment; `now` sends them unless a message left a moment ago. `returned` as in `Delivery`."""
         with self._lock:
             waiting = self._pending.setdefault(engine, {}).setdefault((execution.bytes, epoch, segment), _Pending())
             waiting.outcomes.extend(outcomes)
             waiting.closed = waiting.closed or closed
+            if returned:
+                waiting.returned.extend(returned)
             if now and monotonic() - self._flushed_at_s >= FLUSH_S:
                 self._flush()
                 return
@@ -158,7 +162,7 @@ class OutcomeStream:
         for engine, segments in pending.items():
             self._number += 1
             deliveries = [
-                Delivery(UUID(bytes=execution), epoch, segment, waiting.outcomes, waiting.closed)
+                Delivery(UUID(bytes=execution), epoch, segment, waiting.outcomes, waiting.closed, waiting.returned)
                 for (execution, epoch, segment), waiting in segments.items()
             ]
             body = pack_delivery(self.name, self._number, self.worker, deliveries)

@@ -16,6 +16,8 @@ from uuid import UUID
 
 import cloudpickle
 
+from wfplatform.worker.inputs import Absent
+
 if TYPE_CHECKING:
     from wfplatform.compiler.payload import Part
     from wfplatform.worker.inputs import Scope
@@ -48,7 +50,8 @@ class SegmentValues:
         if not part.exports:
             return
         mine = {index for index, _, _ in part.members} & part.exports
-        values = {key: value for key, value in scope.values.items() if key[0] in mine}
+        # What is gone is left out, as it is for its readers: it may have been given back, and come from another segment too.
+        values = {key: value for key, value in scope.values.items() if key[0] in mine and value is not Absent.GONE}
         digests = {key: digest for key, digest in scope.digests.items() if key[0] in mine}
         known_values, known_digests = self.parts.setdefault(part.execution, ({}, {}))
         known_values.update(values)

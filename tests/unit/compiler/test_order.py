@@ -35,6 +35,8 @@ def test_a_branch_that_ended_as_a_whole_is_known_as_one() -> None:
     reached = Reached(n("f"), n("m", "f", inputs={"x": Literal([1])}, over={"x": 1}), n("r", "m", on_skip="none"), m=1)
     reached.see(failed("f"))
     assert known_elements(reached.execution, segment("r", known=(("m", ()),))) == [("m", ())]
+    # Who reads single elements of it skips the whole of its own too.
+    assert known_elements(reached.execution, segment("r", known=(("m", (0,)),))) == [("m", ()), ("m", (0,))]
 
 
 def test_a_part_carries_sizes_of_what_it_reads_as_a_whole_and_says_what_others_read() -> None:

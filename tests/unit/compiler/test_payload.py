@@ -16,6 +16,7 @@ from wfplatform.compiler.payload import (
     pack_order,
     pack_version,
     read_outcomes,
+    read_returned,
     unpack_delivery,
     unpack_order,
     unpack_version,
@@ -65,6 +66,16 @@ def test_outcomes_arrive_with_names_for_indices(kind: OutcomeKind) -> None:
     assert isinstance(outcome, Outcome)
     assert (outcome.started_at, outcome.finished_at, outcome.sizes, outcome.verdict) == (1.5, 2.5, {"result": 3}, True)
     assert [tuple(line) for line in outcome.logs] == [(1.0, 20, "l", "m")]
+
+
+def test_what_is_given_back_arrives_with_names_for_indices() -> None:
+    returned = [(1, (2,), 3, 5), (0, (), -1, 0)]
+    packed = pack_delivery("stream", 9, "tcp://w", [Delivery(EXECUTION, 3, "s1", [], closed=False, returned=returned)])
+    (delivery,) = unpack_delivery(packed).deliveries
+    assert not delivery.closed
+    graph = graph_of(n("a"), n("b"))
+    assert read_returned(graph, delivery) == (Span("b", (2,), 3, 5), Span.whole("a"))
+    assert read_returned(graph, Delivery(EXECUTION, 3, "s1", [], closed=True)) == ()
 
 
 def test_a_version_is_text_and_bytes() -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tests.unit.core.reach import Reached, failed, finish, graphs, n, ok
 from wfplatform.compiler.plan import plan
 from wfplatform.compiler.segment import Flights, Limits, Planned
-from wfplatform.core.event import Began, SegmentLost, TimerDue
+from wfplatform.compiler.stranded import stranded
+from wfplatform.core.event import Began, GivenBack, SegmentLost, TimerDue
 from wfplatform.core.execution import AT_ODDS, Element, NodeState, Span
 from wfplatform.core.graph import Literal, Node
 from wfplatform.core.policy import Cache, Lane
@@ -263,7 +264,9 @@ def test_all_that_can_start_is_handed_out_exactly_once(
             finish(reached, reached.graph.by_id[name], element, random)
         ready = [one for one in flying if not _open_needs(reached, flying, one)]
         assert ready or found.actions, "nothing flies and nothing was planned, but it has not ended"
-        if ready:
+        if ready and random.random() < 0.3:
+            _give_back(reached, flights, flying, random.choice(ready), random)
+        elif ready:
             landed = random.choice(ready)
             for name, element in flying.pop(landed):
                 run = reached.run(name, *element)
@@ -275,6 +278,35 @@ def test_all_that_can_start_is_handed_out_exactly_once(
     assert reached.execution.state.final
     again = plan(reached.graph, reached.execution, Flights(), {}, cut, lambda: "s")
     assert (again.segments, again.actions) == ((), ())
+
+
+def _give_back(
+    reached: Reached, flights: Flights, flying: dict[str, list[tuple[str, Element]]], segment: str, random: Random
+) -> None:
+    """One element of a segment takes long, those before it have ended; what does not wait for it is given back."""
+    mine = flying[segment]
+    running = random.randrange(len(mine)) if mine else 0
+    for name, element in mine[:running]:
+        run, node = reached.run(name, *element), reached.graph.by_id[name]
+        if (run is None or not run.state.final) and _inputs_are_there(reached, node, element):
+            finish(reached, node, element, random)
+    held = set(mine[running : running + 1])
+    for name, element in mine[running + 1 :]:
+        links = reached.graph.links[name]
+        if any(
+            link.source == other and at[: link.shared] == element[: link.shared] for link in links for other, at in held
+        ):
+            held.add((name, element))
+    spans = [Span.of(name, element) for name, element in mine[running:] if (name, element) not in held]
+    given = flights.give_back(segment, spans)
+    assert sorted(given) == sorted(spans)
+    gone = {segment: list(given)}
+    gone |= stranded(reached.graph, flights, segment, given)
+    for other, waiting in gone.items():
+        flights.give_back(other, waiting)
+        elements = {(span.node, element) for span in waiting for element in span.elements()}
+        flying[other] = [key for key in flying[other] if key not in elements]
+    reached.see(GivenBack(segment, given))
 
 
 def _open_needs(reached: Reached, flying: Mapping[str, Any], segment: str) -> bool:

@@ -17,6 +17,7 @@ from wfplatform.core.event import (
     Claimed,
     DeadlinePassed,
     Finish,
+    GivenBack,
     PauseRequested,
     Plan,
     Refused,
@@ -143,6 +144,18 @@ def test_what_cannot_be_read_any_more_is_computed_again() -> None:
     assert reached.state == "completed"
 
 
+def test_what_never_can_be_read_fails_with_what_needs_it() -> None:
+    reached = Reached(n("a"), n("b", "a"), n("c")).see(ok("a", attempt=2))
+    reached.see(Outcome("a", (), 0, OutcomeKind.UNREADABLE, error={"message": "no", "retryable": False}))
+    assert reached.states == {"a": "failed", "b": "skipped"}
+    reached.see(ok("c"))
+    assert (reached.state, reached.execution.error) == (
+        "failed",
+        {"message": "no", "retryable": False, "node": "a", "element": []},
+    )
+    assert reached.run("a").attempt == 2
+
+
 # -- tries
 
 
@@ -213,6 +226,14 @@ def test_what_a_segment_gives_back_is_pending_again() -> None:
     reached = Reached(n("a"), n("b")).see(started("a"))
     reached.see(SegmentClosed("s", (Span.whole("a"), Span.whole("b"))))
     assert (reached.states, reached.effects, reached.recorded) == ({"a": "pending"}, [Plan()], [])
+
+
+def test_what_a_segment_that_goes_on_gives_back_is_planned_anew() -> None:
+    reached = Reached(n("a"), n("b")).see(started("a"))
+    reached.see(GivenBack("s", (Span.whole("b"),)))
+    assert (reached.states, reached.effects, reached.recorded) == ({"a": "running"}, [Plan()], [])
+    reached.see(CancelRequested(), GivenBack("s", (Span.whole("b"),)))
+    assert (reached.state, reached.effects) == ("cancelled", [])
 
 
 def test_nodes_lost_together_are_not_blamed_but_run_alone_from_now_on() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from uuid import UUID
 
+from tests.unit.core.reach import graph_of, n
 from wfplatform.compiler.payload import Part, SegmentOrder, unpack_delivery
+from wfplatform.core.execution import Span
+from wfplatform.worker.agenda import Agenda
 from wfplatform.worker.backlog import Backlog
 from wfplatform.worker.stream import OutcomeStream
 
@@ -40,3 +43,27 @@ def test_a_task_without_budget_or_of_one_part_is_never_given_back() -> None:
         backlog.give_back()
         assert [first, *parts] == list(order.parts)
     stream.close()
+
+
+def test_elements_behind_a_long_one_are_given_back_once_and_only_while_their_part_runs() -> None:
+    sent: list[bytes] = []
+    stream = OutcomeStream("name", "worker", lambda topic, body: sent.append(body))
+    stream.close()  # nothing leaves by itself any more
+    backlog = Backlog(stream)
+    part = Part(UUID(int=1), 4, "v", {}, "s-1", [(0, Span("", (), -1, 0), 1), (1, Span("", (), -1, 0), 1)])
+    order = SegmentOrder("engine", [part], budget_s=1.0)
+    made = Agenda(order, part, graph_of(n("a"), n("b")), lambda: True)
+    made.begin(0, (), 0.0)
+    backlog.give_back(0.5)
+    with backlog.open(made):
+        backlog.give_back(0.5)
+        stream.flush()
+        assert sent == []
+        backlog.give_back(2.0)
+        backlog.give_back(3.0)
+        stream.flush()
+    backlog.give_back(4.0)
+    stream.flush()
+    (told,) = [delivery for body in sent for delivery in unpack_delivery(body).deliveries]
+    assert (told.execution, told.epoch, told.segment, told.closed) == (UUID(int=1), 4, "s-1", False)
+    assert (list(told.outcomes), [tuple(one) for one in told.returned]) == ([], [(1, [], -1, 0)])

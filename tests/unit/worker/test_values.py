@@ -13,7 +13,7 @@ import pytest
 from wfplatform.compiler.payload import Part
 from wfplatform.core.execution import Span
 from wfplatform.core.identifier import DEFAULT_TENANT
-from wfplatform.worker.inputs import Scope
+from wfplatform.worker.inputs import Absent, Scope
 from wfplatform.worker.values import SegmentValues
 
 EXECUTION = DEFAULT_TENANT
@@ -47,6 +47,13 @@ def test_values_arrive() -> None:
     sent(taken([1], "b")).fill(EXECUTION, found, nullcontext)
     assert found.values == {(0, ()): [1], (1, ()): "b"}
     assert found.digests == {(0, ()): "0", (1, ()): "1"}
+
+
+def test_what_is_gone_does_not_hide_what_another_segment_has() -> None:
+    found = scope()
+    for values in (taken(1, Absent.GONE), taken(Absent.SKIPPED), taken(Absent.GONE, 2)):
+        sent(values).fill(EXECUTION, found, nullcontext)
+    assert found.values == {(0, ()): Absent.SKIPPED, (1, ()): 2}
 
 
 def test_the_size_grows_with_what_is_taken_later() -> None:
