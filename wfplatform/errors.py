@@ -7,6 +7,7 @@
     │   ├── NotFoundError      nothing has that name or id
     │   ├── ConflictError      not possible in the present state
     │   ├── TravelError        code or a value cannot leave this process
+    │   ├── UnstorableError    the database cannot hold what was to be recorded
     │   └── SettingsError      the configuration is wrong
     ├── NodeError              user code failed on a worker
     │   ├── NodeTimeoutError
@@ -41,6 +42,7 @@ __all__ = [
     "StorageError",
     "TravelError",
     "UnreachableError",
+    "UnstorableError",
     "UserError",
     "WaitTimeoutError",
     "WfError",
@@ -103,6 +105,10 @@ class ConflictError(UserError):
 
 class TravelError(UserError):
     """A function or value cannot leave this process, with the reason."""
+
+
+class UnstorableError(UserError):
+    """The database refuses what was to be recorded, now and whenever it is tried again."""
 
 
 class SettingsError(UserError):

@@ -234,13 +234,17 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCommand:
-    """A command to insert."""
+    """A command to insert.
+
+    `told_by`: the execution that gives it, with whose changes it belongs; None = no execution does.
+    """
 
     tenant_id: UUID
     execution_id: UUID
     kind: str
     payload: Mapping[str, Any] = field(default_factory=dict)
     created_by: str = ""
+    told_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +304,7 @@ class EngineStore(Protocol):
         Raises:
             ConflictError: code `fenced`, when the engine's lease was taken over; nothing was written.
             UnreachableError: the database does not answer; whether the commit happened is unknown.
+            UnstorableError: code `commit_refused`; it holds something that can never be stored, and nothing was written.
         """
         ...
 

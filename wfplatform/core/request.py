@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from wfplatform.core.draft import Draft
 from wfplatform.core.event import CancelSegments, Recorded
-from wfplatform.core.execution import WHOLE, ExecutionState, NodeState, Run
+from wfplatform.core.execution import WHOLE, Element, ExecutionState, NodeState, Run
 from wfplatform.core.graph import NodeKind
 from wfplatform.core.propagation import decide
 
@@ -27,11 +27,32 @@ def expire(draft: Draft, timeout_s: float) -> None:
     draft.finish(ExecutionState.FAILED)
 
 
-def reject(draft: Draft, error: Mapping[str, Any]) -> None:
-    """The execution fails as a whole: it cannot be run, whatever its nodes did."""
+def reject(draft: Draft, error: Mapping[str, Any], elements: Iterable[tuple[str, Element]] = ()) -> None:
+    """The execution fails as a whole: it cannot be run, whatever its nodes did; these elements fail with it."""
     draft.changes["error"] = dict(error)
     stop_all(draft, "the execution could not be run")
+    for name, place in elements:
+        if name in draft.base.nodes:
+            _fail_unrecorded(draft, name, place, error)
     draft.finish(ExecutionState.FAILED)
+
+
+def _fail_unrecorded(draft: Draft, name: str, place: Element, error: Mapping[str, Any]) -> None:
+    """An element fails although it may have completed; of a loop, the turns that are recorded stay done."""
+    rank = draft.base.nodes[name].rank
+    known = draft.run(name, place[:rank])
+    turns = (known.sizes or {}).get("turns") if known else None
+    if turns is not None and len(place) > rank:
+        turns = min(turns, place[rank])
+    run = Run(
+        NodeState.FAILED,
+        max(known.attempt if known else 0, 1),
+        tries=known.tries if known else 0,
+        lost=known.lost if known else 0,
+        sizes={"turns": turns} if turns else None,
+        error=dict(error),
+    )
+    draft.put(name, place[:rank], run)
 
 
 def stop_all(draft: Draft, reason: str) -> None:

@@ -125,7 +125,6 @@ class Adoption:
             ),
             worked_s=claim.worked_s,
             told_at_s=self._clock.monotonic_s(),
-            told_paused_at=claim.paused_at,
         )
         events: list[Event] = [Claimed(sizes)]
         if claim.cancel_requested_at is not None:

@@ -24,7 +24,7 @@ from wfplatform.engine.timers import Timer, Timers
 __all__ = ["Batch"]
 
 _TELL_EVERY_S = 0.5
-"""While an execution runs, its counters are written this often; its nodes are written at once."""
+"""While an execution runs, its counters are written this often; its nodes and its standing are written at once."""
 
 
 class Batch:
@@ -38,6 +38,7 @@ class Batch:
         self._timers = timers
         self.records: list[NodeRecord] = []
         self.changed: dict[UUID, Live] = {}
+        self.taken: dict[UUID, Live] = {}
         self.children: list[tuple[UUID, NewExecution]] = []
         self.commands: list[NewCommand] = []
         self.commands_done: list[int] = []
@@ -45,6 +46,8 @@ class Batch:
         self.to_plan: dict[UUID, Live] = {}
         self.to_cancel: list[Live] = []
         self.finished: list[Live] = []
+        self._untold: dict[UUID, Live] = {}
+        self._tell_at_s: float | None = None
 
     def note(self, live: Live, step: Transition) -> None:
         """Take up what the state machine decided."""
@@ -70,8 +73,12 @@ class Batch:
                     self.finished.append(live)
 
     def take(self, engine_id: UUID, now: datetime, now_s: float) -> Commit | None:
-        """What is to be committed now; None if there is nothing. The batch is empty of it afterwards."""
-        changes = list(self._changes(now, now_s))
+        """What is to be committed now; None if there is nothing. The batch is empty of it afterwards.
+
+        `taken` are then the executions that are in it.
+        """
+        changed, self.changed = self.changed, {}
+        changes = list(self._changes(changed, now, now_s))
         if not (changes or self.records or self.children or self.commands or self.commands_done):
             return None
         commit = Commit(
@@ -85,7 +92,17 @@ class Batch:
         )
         self.records, self.children, self.commands = [], [], []
         self.commands_done, self.cache = [], []
+        self.taken = changed
         return commit
+
+    def is_late(self, now_s: float) -> bool:
+        """Whether counters that were kept back are to be written now."""
+        return self._tell_at_s is not None and now_s >= self._tell_at_s
+
+    @property
+    def due_s(self) -> float | None:
+        """When counters are to be written although nothing else happens, by the monotonic clock."""
+        return self._tell_at_s
 
     @property
     def urgent(self) -> bool:
@@ -96,7 +113,7 @@ class Batch:
     @property
     def pending(self) -> bool:
         """Whether something waits to be committed."""
-        return bool(self.records or self.finished or self.children or self.commands)
+        return bool(self.records or self.changed or self.finished or self.children or self.commands)
 
     def _keep(self, live: Live, node: str, element: tuple[int, ...], outcome: Any) -> None:
         key = live.cache_keys.pop((node, element), None)
@@ -116,30 +133,44 @@ class Batch:
             )
         )
 
-    def _changes(self, now: datetime, now_s: float) -> Iterable[ExecutionChange]:
-        for live in self.changed.values():
+    def _changes(self, changed: dict[UUID, Live], now: datetime, now_s: float) -> Iterable[ExecutionChange]:
+        is_late = self.is_late(now_s)
+        if is_late:
+            # Whatever else happens: counters that were kept back get there.
+            changed |= self._untold
+        for live in changed.values():
             execution = live.execution
-            state, waiting_for = live.standing()
-            told = live.told_state or live.claim.state
-            paused = execution.paused_at is not live.told_paused_at
-            if state is told and not state.final and not paused and now_s - live.told_at_s < _TELL_EVERY_S:
+            told = live.to_tell()
+            if (
+                told == live.told
+                and not execution.state.final
+                and not is_late
+                and now_s - live.told_at_s < _TELL_EVERY_S
+            ):
+                self._untold[live.id] = live
                 continue
-            live.told_at_s, live.told_state, live.told_paused_at = now_s, state, execution.paused_at
+            self._untold.pop(live.id, None)
+            live.told_at_s, live.told = now_s, told
+            state, waiting_for, paused_at, cancel_requested_at, error = told
             yield ExecutionChange(
                 id=live.id,
                 epoch=live.claim.epoch,
                 state=state,
                 started_at=execution.started_at,
                 finished_at=execution.finished_at,
-                cancel_requested_at=execution.cancel_requested_at,
-                paused_at=execution.paused_at,
+                cancel_requested_at=cancel_requested_at,
+                paused_at=paused_at,
                 waiting_for=waiting_for,
-                error=execution.error,
+                error=error,
                 worked_s=live.worked(now),
                 nodes_total=_total(execution),
                 nodes_ended=sum(runs.ended for runs in execution.nodes.values()),
-                nodes_failed=_failed(execution) if execution.error is not None else 0,
+                nodes_failed=_failed(execution) if error is not None else 0,
             )
+        if not self._untold:
+            self._tell_at_s = None
+        elif self._tell_at_s is None or is_late:
+            self._tell_at_s = now_s + _TELL_EVERY_S
 
 
 def _total(execution: Execution) -> int | None:

@@ -13,12 +13,13 @@ from typing import Any, Final
 from uuid import UUID
 
 from wfplatform.compiler.segment import Planned
-from wfplatform.core.announcement import ENGINE_CHANNEL, EXECUTION_CHANNEL, announcements
+from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.core.event import (
     CancelRequested,
     DeadlinePassed,
     Event,
     PauseRequested,
+    Rejected,
     ResumeRequested,
     Retried,
 )
@@ -39,6 +40,7 @@ from wfplatform.engine.adoption import Adoption, rejection
 from wfplatform.engine.again import Again
 from wfplatform.engine.batch import Batch
 from wfplatform.engine.cluster import ClusterReport, Executor
+from wfplatform.engine.commits import Commits
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.intake import Intake
@@ -105,6 +107,7 @@ class Orchestrator:
         self._options = options
         self._timers = Timers()
         self._batch = Batch(self._timers)
+        self._commits = Commits(engine_id, self._batch, self.live, store, notifier, clock, self._reject)
         loaded = Versions(versions, publish)
         self._adoption = Adoption(loaded, clock)
         self._waits = Waits(store, loaded, clock, ids, load)
@@ -129,8 +132,6 @@ class Orchestrator:
         )
         self._admission = Admission()
         self._again: Again[UUID] = Again()
-        self._unsent: Commit | None = None
-        self._look_again = False
         self._linger = Linger(clock, options.linger_s)
 
     # -- one turn
@@ -145,7 +146,7 @@ class Orchestrator:
             ConflictError: code `fenced`; another engine has taken over and nothing of this turn was written.
             UnreachableError: the database does not answer; what was to be committed is kept for the next turn.
         """
-        self._settle_unsent()
+        self._commits.write_unsent()
         self._intake.take(reports)
         now = self._clock.now()
         for timer in self._timers.due(now, 1000):
@@ -153,19 +154,27 @@ class Orchestrator:
         for execution in self._again.due(self._clock.monotonic_s()):
             if execution in self.live:
                 self._batch.to_plan[execution] = self.live[execution]
-        look, self._look_again = look or self._look_again, False
+        self._commits.wake()
+        look, self._commits.others_told = look or self._commits.others_told, False
         claimed = self._look() if look else 0
         if not look:
             self._adopt(())
         self._check_deadlines(now)
-        if not self._linger.goes_on(urgent=self._batch.urgent):
+        if not self._linger.goes_on(urgent=self._batch.urgent or self._batch.is_late(self._clock.monotonic_s())):
             self._settle()
-        return self._look_again or claimed >= self._options.claim_at_once
+        return self._commits.others_told or claimed >= self._options.claim_at_once
 
     @property
     def patience_s(self) -> float | None:
         """Seconds until a turn is due although nothing comes in: to commit what lingers, to try again what failed; None: none."""
-        due_s = [at for at in (self._linger.until_s, self._adoption.next_s, self._again.next_s) if at is not None]
+        times_s = (
+            self._linger.until_s,
+            self._batch.due_s,
+            self._adoption.next_s,
+            self._again.next_s,
+            self._commits.next_s,
+        )
+        due_s = [at_s for at_s in times_s if at_s is not None]
         return max(0.0, min(due_s) - self._clock.monotonic_s()) if due_s else None
 
     @property
@@ -184,8 +193,8 @@ class Orchestrator:
 
     def release_all(self) -> None:
         """Commit what is known and give all executions back, for others to claim; used at a clean end."""
-        self._commit()
-        released = [*self.live, *self._adoption.held()]
+        self._commits.write()
+        released = list(dict.fromkeys([*self.live, *self._adoption.held(), *self._commits.held()]))
         self._store.commit(Commit(engine_id=self.engine_id, released=released))
         self._dispatch.cancel(list(self.live.values()))
         if released:
@@ -263,6 +272,10 @@ class Orchestrator:
 
     def _check_deadlines(self, now: datetime) -> None:
         for live in list(self.live.values()):
+            if live.shifted:
+                live.shifted = False
+                if live.standing()[0] is not live.told[0]:
+                    self._batch.changed[live.id] = live
             if live.working_since_at is not None and live.worked(now) > live.claim.timeout_s:
                 self._apply(live, DeadlinePassed(live.claim.timeout_s))
 
@@ -281,37 +294,22 @@ class Orchestrator:
         if live.execution.state.final and not ended:
             self._waits.tell_parent(live, self._batch)
 
+    def _reject(self, live: Live, event: Rejected) -> None:
+        """An execution ends because what it came to cannot be recorded; its parent knows of no end before this one."""
+        ended = live.execution.state.final
+        self._apply(live, event)
+        if ended:
+            self._waits.tell_parent(live, self._batch)
+
     def _settle(self) -> None:
         """Commit, carry out, and again while carrying out made something new to commit."""
         while True:
-            self._commit()
+            self._commits.write()
             if not self._follow():
                 break
         if self._intake.received:
             received, self._intake.received = self._intake.received, {}
             self._executor.acknowledge(received)
-
-    def _commit(self) -> None:
-        """Write what could not be written before, and what is known by now."""
-        self._settle_unsent()
-        self._unsent = self._batch.take(self.engine_id, self._clock.now(), self._clock.monotonic_s())
-        self._settle_unsent()
-
-    def _settle_unsent(self) -> None:
-        """Write what is to be written; if that fails it stays, and the same is written again."""
-        if self._unsent is None:
-            return
-        commit = self._unsent
-        self._store.commit(commit)
-        self._unsent = None
-        changed, self._batch.changed = self._batch.changed, {}
-        if changed:
-            told = announcements((execution, live.execution.state) for execution, live in changed.items())
-            self._notifier.notify(EXECUTION_CHANNEL, told)
-        if commit.children or commit.commands:
-            self._notifier.notify(ENGINE_CHANNEL, ["new"])
-            # What was written for others may be for this engine.
-            self._look_again = True
 
     def _follow(self) -> bool:
         """Carry out what was committed; True if that made something new to commit."""
@@ -326,9 +324,8 @@ class Orchestrator:
                 self._dispatch.land(live, segment)
             self.live.pop(live.id, None)
             batch.to_plan.pop(live.id, None)
-            freed = self._admission.left(live)
-            if freed is not None:
-                batch.to_plan[freed.id] = freed
+            self._admission.left(live)
+        batch.to_plan |= {live.id: live for live in self._admission.ready()}
         self._plan()
         self._dispatch.release()
         return batch.pending
@@ -341,7 +338,7 @@ class Orchestrator:
             for live in waiting.values():
                 if live.execution.state.final or live.execution.paused_at is not None or live.id not in self.live:
                     continue
-                if self._admission.holds(live, self.live.values()):
+                if self._admission.holds(live):
                     self._batch.changed[live.id] = live
                     continue
                 one = self._planned(live)

@@ -31,9 +31,9 @@ __all__ = ["EngineInputs", "UnreadableError", "plain_output", "seen_value", "tre
 
 
 _OPENED: Final = frozenset({"json", "npy"})
+"""Codecs of values that hold no code of a user's."""
 _OPENED_BYTES: Final = 16 * 1024 * 1024
 """An engine that serves many is not to hold one user's data; it only wants a length."""
-"""Codecs of values that hold no code of a user's."""
 
 
 class UnreadableError(WfError):
@@ -82,17 +82,22 @@ def seen_value(output: Mapping[str, Any], load: Callable[[Mapping[str, Any]], An
         except StorageError as error:
             if not error.code.startswith("artifact_"):
                 raise  # the storage does not answer; else it is this value that is lost or damaged
-            value = _Unseen(output, called)
+            value = _unseen(output, called)
     else:
-        value = _Unseen(output, called)
+        value = _unseen(output, called)
     try:
         return follow(value, [PathStep(*step) for step in output.get("path") or ()], called)
     except NodeError:
         return None  # there is no such part: whoever opens it says so
 
 
+def _unseen(output: Mapping[str, Any], called: str) -> Any:
+    one = _Unseen(output, called)
+    return [one] * output["length"] if "length" in output else one
+
+
 class _Unseen:
-    """In place of a value that only workers open."""
+    """In place of a value that only workers open, or of each of its items if their number was recorded."""
 
     def __init__(self, output: Mapping[str, Any], called: str) -> None:
         self._refusal = UnreadableError(

@@ -113,10 +113,10 @@ class Waits:
             "element": list(element),
             "child": str(live.id),
             "state": state,
-            "version": str(live.claim.version_id),
-            "parameters": dict(live.claim.parameters),
         }
-        if state is not ExecutionState.COMPLETED:
+        if state is ExecutionState.COMPLETED:
+            payload |= {"version": str(live.claim.version_id), "parameters": dict(live.claim.parameters)}
+        else:
             error = dict(live.execution.error or {})
             message = error.get("message", "")
             payload["error"] = {
@@ -125,7 +125,13 @@ class Waits:
                 "message": f"The child execution {live.id} {state}" + (f": {message}" if message else "."),
             }
         batch.commands.append(
-            NewCommand(tenant_id=live.claim.tenant_id, execution_id=parent_id, kind=CHILD_ENDED, payload=payload)
+            NewCommand(
+                tenant_id=live.claim.tenant_id,
+                execution_id=parent_id,
+                kind=CHILD_ENDED,
+                payload=payload,
+                told_by=live.id,
+            )
         )
 
     def child_ended(self, live: Live, command: Command) -> Event:

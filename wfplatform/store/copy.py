@@ -143,7 +143,7 @@ def line_text(lines: Iterable[Line], owned: Owned) -> Iterator[str]:
         at, level, logger, message = outcome.logs[number]
         rows.append(
             f"{execution_id}\t{owner[1]}\t{instant(at)}\t{text(outcome.node)}\t{element_text(outcome.element)}"
-            f"\t{outcome.attempt}\t{number}\t{min(level, 32_767)}\t{text(logger)}\t{escaped(cut(message))}\n"
+            f"\t{outcome.attempt}\t{number}\t{max(-32_768, min(int(level), 32_767))}\t{text(logger)}\t{escaped(cut(message))}\n"
         )
     yield "".join(rows)
 

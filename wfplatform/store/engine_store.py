@@ -27,7 +27,7 @@ from wfplatform.errors import NotFoundError, WfError
 from wfplatform.store import statement
 from wfplatform.store.copy import LINE_COLUMNS, NODE_COLUMNS, Owned, line_text, node_text
 from wfplatform.store.database import Database, Role
-from wfplatform.store.failure import explained, is_passing
+from wfplatform.store.failure import explained, is_passing, refusal
 from wfplatform.store.partition import create_partitions
 from wfplatform.store.row import Artifact, Folded, fold
 from wfplatform.store.stored_run import read_outputs, stored_run
@@ -291,21 +291,27 @@ class PostgresEngineStore:
         Raises:
             ConflictError: code `fenced`, when the engine's lease was taken over; nothing was written.
             UnreachableError: the database does not answer; whether the commit happened is unknown.
+            UnstorableError: code `commit_refused`; it holds something that can never be stored, and nothing was written.
         """
-        folded, left = fold(commit), _TRIES
+        trusted, left = True, _TRIES
         with explained():
             while True:
                 try:
+                    folded = fold(commit, trusted=trusted)
                     with self.database.driver() as connection:
                         self._write(connection, commit, folded)
                     break
-                except errors.UniqueViolation:
-                    # Something fresh was stored before: by a commit whose answer was lost, or by an earlier
-                    # round of a retried node.
-                    if not folded.trusted:
+                except Exception as error:
+                    if trusted and isinstance(error, errors.UniqueViolation):
+                        # Something fresh was stored before: by a commit whose answer was lost, or by an earlier
+                        # round of a retried node.
+                        trusted = False
+                        continue
+                    refused = refusal(error)
+                    if refused is not None:
+                        raise refused from error
+                    if not isinstance(error, psycopg.OperationalError):
                         raise
-                    folded = fold(commit, trusted=False)
-                except psycopg.OperationalError as error:
                     left -= 1
                     if not is_passing(error) or left == 0:
                         self.database.forget()

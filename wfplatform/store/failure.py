@@ -12,14 +12,19 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from wfplatform.errors import ConflictError, PlatformError, SchemaError, UnreachableError, WfError
+from wfplatform.errors import ConflictError, PlatformError, SchemaError, UnreachableError, UnstorableError, WfError
 
-__all__ = ["FENCED_STATE", "driver_error", "explained", "is_passing", "translated"]
+__all__ = ["FENCED_STATE", "driver_error", "explained", "is_passing", "refusal", "translated"]
 
 FENCED_STATE: Final = "WF001"
 """The SQLSTATE of `wf_fence()`."""
 
 _PASSING: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
+_REFUSED: Final = (psycopg.DataError, psycopg.IntegrityError)
+_TOO_LARGE: Final = "54"
+"""The class of SQLSTATEs of what exceeds a limit of the server's: a key in an index, an object in JSON, its depth."""
+_NOT_WRITTEN: Final = (ValueError, TypeError, ArithmeticError, LookupError, RecursionError)
+"""What Python raises where a value cannot be made into a row."""
 _OTHER_SCHEMA: Final = (
     errors.UndefinedTable,
     errors.UndefinedColumn,
@@ -39,6 +44,26 @@ def driver_error(error: BaseException) -> psycopg.Error | None:
         return error
     inner = getattr(error, "orig", None)
     return inner if isinstance(inner, psycopg.Error) else None
+
+
+def refusal(error: Exception) -> UnstorableError | None:
+    """What to raise when it is not the server but what was to be written that is to blame; None if it is not.
+
+    Code `commit_refused`. The same will be refused whenever it is tried again.
+    """
+    if isinstance(error, psycopg.Error):
+        if not isinstance(error, _REFUSED) and not (error.sqlstate or "").startswith(_TOO_LARGE):
+            return None
+        # Without the context, which quotes whatever else was written.
+        parts = (error.diag.message_primary or str(error), error.diag.message_detail)
+        said = ": ".join(" ".join(part.split()) for part in parts if part) or type(error).__name__
+    elif isinstance(error, _NOT_WRITTEN):
+        said = f"{type(error).__name__}: {error}"
+    else:
+        return None
+    return UnstorableError(
+        "commit_refused", f"PostgreSQL cannot hold it: {said}", sqlstate=getattr(error, "sqlstate", None)
+    )
 
 
 def translated(error: psycopg.Error) -> WfError:

@@ -32,7 +32,6 @@ from wfplatform.store import statement
 from wfplatform.store.database import Database
 from wfplatform.store.failure import explained
 from wfplatform.store.record_row import (
-    PAGE_LIMIT,
     SUMMARY,
     attempt_record,
     bounded,

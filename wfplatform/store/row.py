@@ -30,6 +30,9 @@ __all__ = [
     "outputs_text",
 ]
 
+_EVER_S: Final = 1000 * 365 * 86_400.0
+"""A cached result that is kept longer than PostgreSQL counts years is kept as long as this."""
+
 TIMEOUT_CODES: Final = frozenset({"timeout", "node_timeout", "timed_out"})
 
 
@@ -285,7 +288,7 @@ def cache_rows(entries: Iterable[NewCacheEntry], artifacts: list[Artifact]) -> l
             "element": entry.element,
             "outputs": outputs_text(entry.execution_id, entry.outputs, artifacts),
             "sizes": clean_json(entry.sizes),
-            "expires_s": entry.expires_s,
+            "expires_s": None if entry.expires_s is None else min(max(entry.expires_s, -_EVER_S), _EVER_S),
         }
         for entry in latest.values()
     ]

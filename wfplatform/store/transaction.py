@@ -92,7 +92,7 @@ def _line(execution_id: UUID, epoch: int | None, outcome: Outcome, number: int) 
         "element": outcome.element,
         "attempt": outcome.attempt,
         "line": number,
-        "level": min(level, 32_767),
+        "level": max(-32_768, min(int(level), 32_767)),
         "logger": clean(logger_name),
         "message": cut(message),
     }

@@ -180,6 +180,19 @@ class Rig:
             for index, span, attempt in part.members
             for element in span.elements()
         ]
+        return self._said(part, outcomes, closed=closed)
+
+    def failed(self, part: Part) -> OutcomesArrived:
+        """What a worker says when everything of a part has failed."""
+        error = {"type": "ValueError", "message": "no", "kinds": ["ValueError"]}
+        outcomes = [
+            [index, element, attempt, "f", 1.0, 2.0, 0.5, 1, None, None, error, None, None, [], None]
+            for index, span, attempt in part.members
+            for element in span.elements()
+        ]
+        return self._said(part, outcomes)
+
+    def _said(self, part: Part, outcomes: list[Any], *, closed: bool = True) -> OutcomesArrived:
         self.messages += 1
         delivery = Delivery(part.execution, part.epoch, part.segment, outcomes, closed)
         return OutcomesArrived(pack_delivery("stream", self.messages, "tcp://w", [delivery]))

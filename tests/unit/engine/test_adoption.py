@@ -248,6 +248,8 @@ def test_a_storage_that_does_not_take_the_program_is_asked_again_later() -> None
     rig.time.move(10)
     rig.turn(look=False)
     assert sorted({part.execution for part in rig.cluster.parts}) == sorted([*waits, good, late])
+    rig.time.move(1)  # their counters are written
+    rig.turn(look=False)
     assert rig.engine.patience_s is None
 
 

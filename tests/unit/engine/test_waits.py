@@ -50,6 +50,11 @@ def rows() -> list[Row]:
     return [Row(1), Row(2)]
 
 
+@node
+def boxes() -> list[list[Row]]:
+    return [[Row(1)], [Row(2)]]
+
+
 @workflow
 def gives_grid() -> Any:
     return grid()
@@ -73,6 +78,16 @@ def gives_pair(n: int) -> Any:
 @workflow
 def gives_rows() -> Any:
     return rows()
+
+
+@workflow
+def gives_row_tree() -> Any:
+    return {"rows": rows()}
+
+
+@workflow
+def gives_boxes() -> Any:
+    return boxes()
 
 
 @workflow
@@ -140,6 +155,16 @@ def over_objects_of_child() -> Any:
     return number.map(gives_rows())
 
 
+@workflow
+def over_tree_of_child() -> Any:
+    return number.map(gives_row_tree()["rows"])
+
+
+@workflow
+def over_objects_within_objects() -> Any:
+    return number.map(each(each(gives_boxes())))
+
+
 @pytest.fixture(scope="module")
 def platform() -> Iterator[InlinePlatform]:
     with InlinePlatform() as made:
@@ -158,6 +183,8 @@ LENGTHS: list[tuple[Workflow[..., Any], dict[str, Any]]] = [
     (over_delayed_objects, {}),
     (over_delayed_structure, {}),
     (over_delayed_child, {}),
+    (over_objects_of_child, {}),
+    (over_tree_of_child, {}),
 ]
 
 
@@ -170,8 +197,8 @@ def test_what_waits_give_is_mapped_over_as_here(
 
 def test_a_length_that_only_workers_could_tell_is_refused_with_what_to_do(platform: InlinePlatform) -> None:
     with pytest.raises(NodeError, match="only workers open") as caught:
-        platform.run(over_objects_of_child, {}).result(WAIT_S)
-    assert caught.value.node == "gives_rows"
+        platform.run(over_objects_within_objects, {}).result(WAIT_S)
+    assert caught.value.node == "gives_boxes"
     assert "Let the workflow return plain lists" in str(caught.value)
 
 
@@ -191,6 +218,9 @@ def test_larger_plain_data_is_opened_to_be_measured() -> None:
     pickled = {**output, "codec": "pickle"}
     with pytest.raises(UnreadableError):
         seen_value({**pickled, "path": [["x", True]]}, _away, "It")
+    assert lengths("c", refs[:1], {"result": 1}, seen_value({**pickled, "length": 3}, None, "It"), several=False) == {
+        "result": 3
+    }
 
 
 def _damaged(output: Any) -> Any:

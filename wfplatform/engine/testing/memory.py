@@ -1,13 +1,14 @@
 """A store in memory with the semantics of the one in PostgreSQL: leases, claims, the group commit, commands and costs.
 
-One contract suite holds both to the same behaviour. Refuses: durability, and what JSON makes of values on
-their way to a database.
+One contract suite holds both to the same behaviour, down to keys that PostgreSQL cannot hold. Refuses: durability, and what
+JSON makes of values on their way to a database.
 """
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,11 +28,13 @@ from wfplatform.core.ports import (
 )
 from wfplatform.core.record import ExecutionRecord
 from wfplatform.engine.testing.memory_contents import MemoryContents, StoredElement
-from wfplatform.errors import ConflictError, NotFoundError
+from wfplatform.errors import ConflictError, NotFoundError, UnstorableError
 
 __all__ = ["MemoryStore"]
 
 _PAST_SAMPLES: Final = 20
+_REFUSED: Final = re.compile("[\0\ud800-\udfff]")
+"""What no text of PostgreSQL's holds. In prose it is replaced; in keys, digests and places it cannot be."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -202,9 +205,13 @@ class MemoryStore:
 
         Raises:
             ConflictError: code `fenced`, when the engine's lease was taken over; nothing was written.
+            UnstorableError: code `commit_refused`; it holds something that can never be stored, and nothing was written.
         """
         with self._lock:
             self._fence(commit.engine_id)
+            for text in _exact_texts(commit):
+                if _REFUSED.search(text):
+                    raise UnstorableError("commit_refused", f"The store cannot hold the text {text!r}.")
             for execution_id, epoch, recorded in commit.nodes:
                 if self._owned(execution_id, commit.engine_id, epoch):
                     self.contents.record(execution_id, epoch, recorded)
@@ -278,6 +285,16 @@ class MemoryStore:
             error=row.error,
             runs=[StoredRun(*key, element.run, None) for key, element in sorted(elements.items(), key=_place)],
         )
+
+
+def _exact_texts(commit: Commit) -> Iterator[str]:
+    for outcome in (record.recorded.outcome for record in commit.nodes):
+        if outcome is None:
+            continue
+        yield outcome.input_digest or ""
+        for entry in (outcome.outputs or {}).values():
+            if "body" in entry or "location" in entry:
+                yield from (entry["digest"], entry["codec"], entry.get("location") or "")
 
 
 def _urgency(row: ExecutionRecord) -> tuple[int, UUID]:

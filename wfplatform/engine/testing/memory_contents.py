@@ -197,12 +197,14 @@ class MemoryContents:
         """An element's outputs, bodies included."""
         if element.outcome is None or element.outcome.outputs is None:
             return None
-        full = {}
-        for port, entry in element.outcome.outputs.items():
-            _, body = self.artifacts.get((tenant_id, entry["digest"], entry["codec"]), (None, None))
-            inline = "value" in entry or "location" in entry or body is None
-            full[port] = entry if inline else {**entry, "body": body}
-        return full
+        return {port: self._with_body(tenant_id, entry) for port, entry in element.outcome.outputs.items()}
+
+    def _with_body(self, tenant_id: UUID, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        if entry["codec"] == "tree":
+            return {**entry, "items": [self._with_body(tenant_id, item) for item in entry["items"]]}
+        _, body = self.artifacts.get((tenant_id, entry["digest"], entry["codec"]), (None, None))
+        inline = "value" in entry or "location" in entry or body is None
+        return entry if inline else {**entry, "body": body}
 
     def progress(self, execution_id: UUID, outcome: Outcome) -> None:
         """Write down how far a running element is."""
