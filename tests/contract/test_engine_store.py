@@ -471,10 +471,13 @@ def test_bodies_come_back_with_outputs(subject: Any) -> None:
     claim = claimed(subject, engine_id)
     small = {"codec": "arrow", "size": 3, "digest": "a" * 64, "body": b"\x00\xffx"}
     large = {"codec": "parquet", "size": 3, "digest": "b" * 64, "location": "file:///a/b"}
-    outputs = {"small": small, "large": large, "plain": VALUE["result"]}
+    tree = {"codec": "tree", "kind": "list", "size": 6, "digest": "c" * 64}
+    outputs = {"small": small, "large": large, "plain": VALUE["result"], "tree": {**tree, "items": [small, large]}}
     record = completed("a")
     assert record.outcome is not None
-    commit(subject, engine_id, claim, record._replace(outcome=record.outcome._replace(outputs=outputs)), completed("b"))
+    bare = {name: item for name, item in small.items() if name != "body"}
+    told = {**outputs, "tree": {**tree, "items": [bare, large]}}
+    commit(subject, engine_id, claim, record._replace(outcome=record.outcome._replace(outputs=told)), completed("b"))
     found = subject.store.outputs(claim.id, [("a", ()), ("b", ()), ("c", ())])
     assert {stored.node: stored.outputs for stored in found} == {"a": outputs, "b": VALUE}
     assert {stored.run for stored in found} == {Run(NodeState.COMPLETED, 1)}

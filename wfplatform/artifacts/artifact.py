@@ -22,6 +22,7 @@ from wfplatform.artifacts.failure import missing
 from wfplatform.artifacts.leftover import SAFE_AGE_S
 from wfplatform.artifacts.sink import Sink, Written
 from wfplatform.artifacts.storage import LocalStorage, Storage, open_storage
+from wfplatform.authoring.call import length_of
 from wfplatform.errors import StorageError, WfError
 
 __all__ = ["Artifacts", "Stored"]
@@ -36,8 +37,9 @@ class Stored:
 
     Attributes:
         output: travels and is recorded: "codec", "size" (bytes), "digest", sometimes "kind", and one of
-            "value" (plain data), "body" (bytes) or "location" (text, relative to the storage's root). A
-            digest alone does not tell values apart: codec, kind and digest together do.
+            "value" (plain data), "body" (bytes) or "location" (text, relative to the storage's root); of lists
+            and arrays the "length" too, for who does not open them. A digest alone does not tell values apart:
+            codec, kind and digest together do.
     """
 
     __slots__ = ("_pending", "output")
@@ -147,7 +149,7 @@ class Artifacts:
                 name, kind = "json", None
             else:
                 name, kind = codec.encode(value, sink, self._compression)
-            return self._stored(sink.finish(), name, kind)
+            return self._stored(sink.finish(), name, kind, length_of(value))
         except BaseException:
             sink.abandon()
             raise
@@ -318,10 +320,12 @@ class Artifacts:
     def _sink(self) -> Sink:
         return Sink(self._storage.temporary, self._inline_limit_bytes)
 
-    def _stored(self, written: Written, name: str, kind: str | None) -> Stored:
+    def _stored(self, written: Written, name: str, kind: str | None, length: int | None) -> Stored:
         output: dict[str, Any] = {"codec": name, "size": written.size_bytes, "digest": written.digest}
         if kind is not None:
             output["kind"] = kind
+        if length is not None:
+            output["length"] = length
         if written.temporary is None:
             output["body"] = written.body
             return Stored(output)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from wfplatform.core.graph import PathStep
 from wfplatform.errors import NodeError
 
-__all__ = ["caller", "exception_names", "follow", "handed", "items_of", "split_outputs"]
+__all__ = ["caller", "exception_names", "follow", "handed", "items_of", "length_of", "split_outputs"]
 
 _VARIADIC: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -165,6 +165,12 @@ def items_of(value: Any, called: str) -> Sequence[Any]:
         "Return a list from the node before (sorted(...) of a set, list(...) of a dict), or hand it over "
         "with unmapped(...).",
     )
+
+
+def length_of(value: Any) -> int | None:
+    """How many items `items_of` would give, told without making them; None where only making them would tell."""
+    is_array = getattr(value, "ndim", 0) and not hasattr(value, "columns")
+    return len(value) if isinstance(value, (list, tuple, range)) or is_array else None
 
 
 def exception_names(error: BaseException) -> tuple[str, ...]:

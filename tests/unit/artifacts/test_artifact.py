@@ -43,7 +43,7 @@ def test_small_values_are_carried(artifacts: Artifacts, value: Any, tmp_path: Pa
     stored = artifacts.store(value)
     output = stored.output
     assert ("value" in output) + ("body" in output) == 1
-    assert set(output) <= {"codec", "size", "digest", "kind", "value", "body"}
+    assert set(output) <= {"codec", "size", "digest", "kind", "length", "value", "body"}
     if "body" in output:
         assert (output["size"], output["digest"]) == (len(output["body"]), hashlib.sha256(output["body"]).hexdigest())
     stored.make_durable()
@@ -55,7 +55,7 @@ def test_small_values_are_carried(artifacts: Artifacts, value: Any, tmp_path: Pa
 def test_large_values_are_written(artifacts: Artifacts, value: Any, tmp_path: Path) -> None:
     stored = artifacts.store(value)
     output = stored.output
-    assert set(output) <= {"codec", "size", "digest", "kind", "location"}
+    assert set(output) <= {"codec", "size", "digest", "kind", "length", "location"}
     assert output["location"] == f"artifacts/{output['digest'][:2]}/{output['digest']}.{output['codec']}"
     assert not artifacts.exists(output["location"])
     assert len(files(tmp_path)) == 1
@@ -69,6 +69,26 @@ def test_large_values_are_written(artifacts: Artifacts, value: Any, tmp_path: Pa
         artifacts.load(output)
     assert caught.value.code == "artifact_missing"
     assert output["digest"] in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "length"),
+    [
+        ((1, 2), 2),
+        ([object], 1),
+        (range(3), 3),
+        (np.zeros((4, 2)), 4),
+        (pd.Series([1, 2]), 2),
+        (pd.DataFrame({"a": [1, 2]}), None),
+        ({"a": object}, None),
+        (np.float64(1), None),
+    ],
+    ids=repr,
+)
+def test_the_length_of_a_list_that_must_be_opened_stands_beside_it(
+    value: Any, length: int | None, tmp_path: Path
+) -> None:
+    assert Artifacts(str(tmp_path)).store(value).output.get("length") == length
 
 
 def test_the_bytes_on_disk_are_what_the_digest_says(tmp_path: Path) -> None:
