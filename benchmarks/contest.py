@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Contestant", "Times", "contest"]
+
+ENOUGH_ROUNDS: Final = 2
+"""After so many it is judged who of several rivals is the faster one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ def contest(
     patience_s: float = float("inf"),
     warm_up: int = 1,
     warmed_up: Sequence[str] | None = None,
+    rivals: Sequence[str] = (),
     pause_s: float = 0.0,
 ) -> dict[str, Times]:
     """Let contestants take turns.
@@ -81,6 +85,8 @@ def contest(
         fewest: rounds that are enough when `patience_s` seconds are over; None = all.
         warm_up: rounds that are run and checked before, and not counted: connections, code on the workers.
         warmed_up: names of those who need it; None = all.
+        rivals: beginnings of names: of those who share one only the best counts, so who was slower than another of them in
+            every one of two rounds sits the others out.
         pause_s: before each turn, so that it finds everything idle.
 
     Returns:
@@ -91,12 +97,14 @@ def contest(
     gc.collect()
     gc.freeze()
     begun_s = time.perf_counter()
+    beaten: set[str] = set()
     for number in range(-warm_up, rounds):
         if number >= (rounds if fewest is None else fewest) and time.perf_counter() - begun_s > patience_s:
             break
         turn = number % len(contestants)
+        beaten = _beaten(times, rivals) if number == ENOUGH_ROUNDS else beaten
         for one in (*contestants[turn:], *contestants[:turn]):
-            if number < 0 and warmed_up is not None and one.name not in warmed_up:
+            if one.name in beaten or (number < 0 and warmed_up is not None and one.name not in warmed_up):
                 continue
             one.prepare()
             gc.collect()
@@ -111,3 +119,12 @@ def contest(
             elif number >= 0:
                 times[one.name].valid_s.append(took_s)
     return times
+
+
+def _beaten(times: Mapping[str, Times], rivals: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for beginning in rivals:
+        group = {name: one.valid_s for name, one in times.items() if name.startswith(beginning) and one.valid_s}
+        worst_of_best_s = min((max(taken_s) for taken_s in group.values()), default=0.0)
+        found |= {name for name, taken_s in group.items() if min(taken_s) > worst_of_best_s}
+    return found

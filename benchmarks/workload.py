@@ -101,7 +101,7 @@ def fan_outs(stage: Stage, sizes: Mapping[int, int], *, both_ways_up_to: int) ->
                 contestants += dask_side(side, ways, expects(total))
             # Bare Dask has seen these functions at the size before; ours is another workflow for each size.
             warmed_up = None if number == 0 else [OURS]
-            times = contest(contestants, rounds=rounds, warmed_up=warmed_up)
+            times = contest(contestants, rounds=rounds, warmed_up=warmed_up, rivals=(INF, DEFAULT))
             for side, target in ((INF, 3.0), (DEFAULT, 10.0)):
                 faster[side] = best_of(times, side)[0].rpartition(", ")[2]
                 setting = side.rpartition(", ")[2]
@@ -137,7 +137,7 @@ def memory(stage: Stage, size: int) -> Result:
     )
 
 
-def chain(stage: Stage, length: int, rounds: int, patience_s: float) -> list[Result]:
+def chain(stage: Stage, length: int, rounds: int) -> list[Result]:
     """No-ops one after the other."""
     flow = work.chain(length)
     ways: dict[str, Callable[[], Any]] = {
@@ -148,11 +148,11 @@ def chain(stage: Stage, length: int, rounds: int, patience_s: float) -> list[Res
         stage.ours(partial(run_once, flow), Expected(nodes=length, lines=1), expects([length])),
         *dask_side(INF, ways, expects(length)),
     ]
-    times = contest(contestants, rounds=rounds, fewest=3, patience_s=patience_s)
+    times = contest(contestants, rounds=rounds, rivals=(INF,))
     return [compared(f"chain of {length}", times, INF, 20.0, length)]
 
 
-def many(stage: Stage, count: int, rounds: int, patience_s: float, *, both_ways: bool) -> list[Result]:
+def many(stage: Stage, count: int, rounds: int, *, both_ways: bool) -> list[Result]:
     """Many executions of three nodes, started in one go, every result gathered.
 
     The target is set against three submits for each execution, gathered; with `both_ways` one graph of all is measured too.
@@ -172,7 +172,7 @@ def many(stage: Stage, count: int, rounds: int, patience_s: float, *, both_ways:
         ),
         *dask_side(INF, ways, expects(wanted)),
     ]
-    times = contest(contestants, rounds=rounds, fewest=3, patience_s=patience_s)
+    times = contest(contestants, rounds=rounds)
     result = compared(f"{count:,} executions of 3", times, f"{INF}, submit", 5.0, 3 * count)
     return [replace(result, figures={name: one.figures(3 * count) for name, one in times.items()})]
 
@@ -202,7 +202,7 @@ def one(stage: Stage, rounds: int, patience_s: float) -> list[Result]:
     return [first, second]
 
 
-def flights(stage: Stage, rounds: int, patience_s: float) -> list[Result]:
+def flights(stage: Stage, rounds: int) -> list[Result]:
     """The example `flights`, computed anew each time."""
     first = flight.by_hand(stage.client)
 
@@ -219,5 +219,6 @@ def flights(stage: Stage, rounds: int, patience_s: float) -> list[Result]:
         ),
         *dask_side(INF, {"submit": lambda: flight.by_hand(stage.client)}, lambda came: right([came])),
     ]
-    times = contest(contestants, rounds=rounds, fewest=3, patience_s=patience_s)
+    # By hand it was run once already, for the results.
+    times = contest(contestants, rounds=rounds, warmed_up=[OURS])
     return [compared("flights", times, INF, 1.05, nodes, at_most=True)]
