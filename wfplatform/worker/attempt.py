@@ -57,6 +57,7 @@ class Attempt:
         "started_at",
         "started_s",
         "thread",
+        "timeout_s",
     )
 
     def __init__(
@@ -75,6 +76,7 @@ class Attempt:
         self.cancelled = False
         self.over = False
         self.reason = ""
+        self.timeout_s: float | None = None
         self.deadline_s: float | None = None
         self.interrupted_s: float | None = None
         self.thread = 0
@@ -88,6 +90,15 @@ class Attempt:
     def is_cancelled(self) -> bool:
         """Whether the execution is to stop."""
         return self.cancelled
+
+    @property
+    def end(self) -> str:
+        """Why it was ended before it ended by itself, as the beginning of a sentence."""
+        if self.reason == "timeout":
+            return "It ran longer than its timeout" + (
+                f" of {self.timeout_s:g} s" if self.timeout_s is not None else ""
+            )
+        return "Its execution was cancelled while it ran"
 
     def started(self) -> list[Any]:
         """The announcement that it runs, with what it logged so far and its progress."""
@@ -146,6 +157,7 @@ class Watch:
         attempt.thread = threading.get_ident()
         attempt.started_s = started_s = monotonic()
         if timeout_s is not None:
+            attempt.timeout_s = timeout_s
             attempt.deadline_s = started_s + timeout_s
         self._running[attempt.thread] = attempt
         if timeout_s is not None:

@@ -7,29 +7,28 @@ from typing import Any
 
 from wfplatform.authoring.call import exception_names
 from wfplatform.errors import WfError
-from wfplatform.worker.attempt import AttemptEnded
+from wfplatform.worker.attempt import Attempt, AttemptEnded
 from wfplatform.worker.trail import format_error
 
 __all__ = ["describe_error"]
 
 
-def describe_error(error: BaseException, reason: str, users_file: Callable[[str], str] = str) -> dict[str, Any]:
+def describe_error(
+    error: BaseException, attempt: Attempt | None = None, users_file: Callable[[str], str] = str
+) -> dict[str, Any]:
     """An exception as plain data: type, names of its classes, message, traceback of user code, whether a retry makes sense.
 
     Args:
         error: what was raised.
-        reason: why the attempt was ended, if it was: "timeout" or "cancelled".
+        attempt: in which, which says why it was ended if it was; None: before any.
         users_file: the name of a file in this process -> its name where the user wrote it.
     """
     kinds = list(exception_names(error))
     name = kinds[0].removeprefix("builtins.")
     last_line = None
-    if isinstance(error, AttemptEnded):
-        code = "timeout" if reason == "timeout" else "cancelled"
-        message = {
-            "timeout": "It ran longer than its timeout.",
-            "cancelled": "Its execution was cancelled while it ran.",
-        }[code]
+    if isinstance(error, AttemptEnded) and attempt is not None:
+        code = "timeout" if attempt.reason == "timeout" else "cancelled"
+        message = f"{attempt.end}."
         name = {"timeout": "NodeTimeout", "cancelled": "Cancelled"}[code]
         last_line = f"{name}: {message}"
     else:

@@ -63,7 +63,7 @@ def run_loop(
                 error = raised
         if error is not None:
             run.scope.values[index, element] = Absent.GONE
-            described = run.describe(error, attempt.reason)
+            described = run.describe(error, attempt)
             run.outcomes.add(attempt, "f", cpu_s, input_digest, None, described, None, None, ())
             return
         turned = run.attempt(index, (*element, turn), number)

@@ -164,7 +164,7 @@ class PartRun:
                 self.outcomes.add(attempt, "c", cpu_s, input_digest, outputs, None, sizes, verdict, stored)
                 return
         scope.values[index, element] = Absent.GONE
-        self.outcomes.add(attempt, "f", cpu_s, input_digest, None, self.describe(error, attempt.reason), None, None, ())
+        self.outcomes.add(attempt, "f", cpu_s, input_digest, None, self.describe(error, attempt), None, None, ())
 
     def execute(
         self, node: Node, attempt: Attempt, function: Callable[[Mapping[str, Any]], Any], arguments: dict[str, Any]
@@ -244,9 +244,9 @@ class PartRun:
         made.log.users_file = self.version.users_file
         return made
 
-    def describe(self, error: BaseException, reason: str = "") -> dict[str, Any]:
-        """An error as data; `reason`: why the attempt was ended, if it was."""
-        return describe_error(error, reason, self.version.users_file)
+    def describe(self, error: BaseException, attempt: Attempt | None = None) -> dict[str, Any]:
+        """An error as data; `attempt`: in which, if in any."""
+        return describe_error(error, attempt, self.version.users_file)
 
     def sizes(self, node: Node, value: Any, several: bool) -> dict[str, int] | None:
         """Lengths of what later nodes are mapped over."""

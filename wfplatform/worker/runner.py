@@ -103,7 +103,7 @@ class NodeRunner:
                 slot.release()
 
     def _refuse(self, order: SegmentOrder, part: Part, error: Exception) -> None:
-        described = describe_error(error, "")
+        described = describe_error(error)
         now = time()
         outcomes: list[list[Any]] = [
             [index, element, attempt, "f", now, now, None, None, None, None, described, None, None, [], None]

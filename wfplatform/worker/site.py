@@ -176,11 +176,10 @@ class Site:
         """The attempt's thread does not come back: report it and make room by ending the process."""
         timeout = attempt.reason == "timeout"
         kind = "NodeTimeout" if timeout else "Cancelled"
-        why = "It ran longer than its timeout" if timeout else "Its execution was cancelled while it ran"
         error = {
             "type": kind,
             "kinds": [kind],
-            "message": f"{why}, and it did not stop when it was told to; its worker process was ended.",
+            "message": f"{attempt.end}, and it did not stop when it was told to; its worker process was ended.",
             "traceback": "",
             "code": attempt.reason,
             "retryable": timeout,

@@ -455,7 +455,7 @@ def told(program: Program, key: str) -> str:
     with pytest.raises(ZeroDivisionError) as caught, program.active():
         function({"x": 0})
     error = caught.value.with_traceback(caught.value.__traceback__.tb_next)  # type: ignore[union-attr]  # this frame's own
-    text = str(describe_error(error, "", program.users_file)["traceback"])
+    text = str(describe_error(error, None, program.users_file)["traceback"])
     return "".join(line for line in text.splitlines(keepends=True) if line.strip(" ~^\n"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -14,7 +15,7 @@ from wfplatform.bootstrap.inline import InlinePlatform
 from wfplatform.core.graph import PathStep
 from wfplatform.errors import NodeError
 from wfplatform.worker.async_loop import AsyncLoop
-from wfplatform.worker.attempt import AttemptEnded
+from wfplatform.worker.attempt import Attempt, AttemptEnded
 from wfplatform.worker.failure import describe_error
 from wfplatform.worker.trail import MAX_TRAIL_CHARS, format_error
 
@@ -99,8 +100,12 @@ def test_an_end_by_timeout_is_called_so() -> None:
     def long() -> None:
         raise AttemptEnded
 
-    described = describe_error(raised(lambda: caller(long)({})), "timeout")
-    assert described["traceback"].endswith("raise AttemptEnded\nNodeTimeout: It ran longer than its timeout.\n")
+    attempt = Attempt("e", UUID(int=1), 1, "s", 0, (), 1)
+    attempt.reason, attempt.timeout_s = "timeout", 2.5
+    described = describe_error(raised(lambda: caller(long)({})), attempt)
+    assert described["traceback"].endswith(
+        "raise AttemptEnded\nNodeTimeout: It ran longer than its timeout of 2.5 s.\n"
+    )
     assert names(described["traceback"]) == ["long"]
 
 
