@@ -6,23 +6,20 @@ Refuses what would come back as something else (an open file as its text, a memo
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 import pickle
 import types
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, ClassVar, Final, NoReturn, Protocol
 
 import cloudpickle
 
+from wfplatform.authoring.culprit import culprit
 from wfplatform.errors import TravelError, WfError
 
 __all__ = ["Storable", "decode", "encode"]
-
-MAX_DEPTH: Final = 12
-MAX_TRIES: Final = 2_000
 
 _ATOMS: Final = frozenset({type(None), bool, int, float, str, bytes})
 _LISTINGS: Final[tuple[Iterable[Any], ...]] = (
@@ -142,7 +139,8 @@ def _travel_error(value: object, error: Exception) -> TravelError:
             type=whole,
             reason=str(error),
         )
-    place, part = _Search().culprit(value, "value", 0)
+    way, part = culprit(value, _travels)
+    place = "value" + "".join(label if label[0] in "[." else f" {label}" for label in way)
     kind = _name(type(part))
     named = f"The value of type {whole} cannot be stored"
     if part is not value:
@@ -175,69 +173,12 @@ def _hint(part: object) -> str:
     )
 
 
-class _Search:
-    """Looks for the innermost part that fails, with a bounded number of tries."""
-
-    def __init__(self) -> None:
-        self._tries = 0
-        self._seen: set[int] = set()
-
-    def culprit(self, value: object, place: str, depth: int) -> tuple[str, object]:
-        """Where the offending part stands, and the part."""
-        self._seen.add(id(value))
-        if depth < MAX_DEPTH:
-            for at, part in _parts(value):
-                if id(part) in self._seen:
-                    continue
-                if self._tries >= MAX_TRIES:
-                    break
-                self._tries += 1
-                if not _travels(part):
-                    return self.culprit(part, place + at, depth + 1)
-        return place, value
-
-
 def _travels(value: object) -> bool:
     try:
         _Pickler(_Nowhere(), protocol=5).dump(value)
     except Exception:  # noqa: BLE001 - the value's own methods may raise anything, and that is the answer
         return False
     return True
-
-
-def _parts(value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        for key, item in list(value.items()):
-            yield f"[{key!r:.60}]", item
-            yield f" key {key!r:.60}", key
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield f"[{index}]", item
-    elif isinstance(value, set | frozenset):
-        for item in list(value):
-            yield f" element {item!r:.60}", item
-    elif isinstance(value, functools.partial):
-        yield ".func", value.func
-        yield ".args", value.args
-        yield ".keywords", value.keywords
-    elif isinstance(value, types.MethodType):
-        yield ".__self__", value.__self__
-    elif isinstance(value, types.FunctionType):
-        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
-            if cell != types.CellType():  # an empty cell holds nothing
-                yield f" closure variable {name!r}", cell.cell_contents
-        yield ".__defaults__", value.__defaults__
-        for name in value.__code__.co_names:
-            if name in value.__globals__:
-                yield f" global {name!r}", value.__globals__[name]
-    if not isinstance(value, type):
-        for name, item in list(getattr(value, "__dict__", {}).items()):
-            yield f".{name}", item
-        for kind in type(value).__mro__:
-            slots = getattr(kind, "__slots__", ())
-            for name in [slots] if isinstance(slots, str) else slots:
-                if hasattr(value, name):
-                    yield f".{name}", getattr(value, name)
 
 
 def _name(kind: type) -> str:

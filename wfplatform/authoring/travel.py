@@ -19,8 +19,9 @@ from typing import Any, Final
 
 import cloudpickle
 
-from wfplatform.authoring.bytecode import global_names, imported_names
+from wfplatform.authoring.bytecode import imported_names
 from wfplatform.authoring.code import ByReference, ByValue, Code, FunctionEntry, Listing
+from wfplatform.authoring.culprit import culprit, unwrapped
 from wfplatform.authoring.function_digest import (
     FunctionDigest,
     Unanalysable,
@@ -40,7 +41,6 @@ __all__ = ["MAX_CODE_BYTES", "Code", "FunctionDigest", "dump_constant", "functio
 MAX_CODE_BYTES: Final = 64 * 1024 * 1024
 
 _PROTOCOL: Final = 5
-_MAX_TRIED: Final = 2000
 
 
 def pack(
@@ -69,7 +69,7 @@ def pack(
     entries: dict[str, FunctionEntry] = {}
     freight = _Freight()
     for key, function in functions.items():
-        entries[key] = _entry(key, _unwrapped(function), freight, (names or {}).get(key))
+        entries[key] = _entry(key, unwrapped(function), freight, (names or {}).get(key))
     types = {
         name: _dump(annotation, f"The type of parameter {name!r}", freight)
         for name, annotation in (parameter_types or {}).items()
@@ -227,13 +227,6 @@ def _check_size(code: Code) -> None:
         )
 
 
-def _unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    inner = getattr(function, "function", None)
-    if type(function).__module__.startswith("wfplatform.") and callable(inner):
-        return inner  # type: ignore[no-any-return]  # what a NodeFunction wraps
-    return function
-
-
 def _is_referable(function: Callable[..., Any]) -> bool:
     """Whether a worker can import it, given the sources."""
     if not isinstance(getattr(function, "__qualname__", None), str) or not is_importable(function):
@@ -245,14 +238,15 @@ def _dump(value: object, name: str, freight: _Freight) -> bytes:
     try:
         return _pickled(value, freight)
     except Exception as error:  # a foreign __reduce__ may raise anything
-        path, culprit = _culprit(value)
-        where = f"{path} is of type {_type_name(culprit)}" if path else f"it is of type {_type_name(culprit)}"
+        way, part = culprit(value, _travels)
+        path = functools.reduce(_joined, way, "")
+        where = f"{path or 'it'} is of type {_type_name(part)}"
         raise TravelError(
             "cannot_travel",
             f"{name} cannot travel to a worker: {where}, which exists in this process only.",
-            _hint(culprit),
+            _hint(part),
             path=path,
-            type=_type_name(culprit),
+            type=_type_name(part),
             cause=str(error),
         ) from error
 
@@ -261,24 +255,6 @@ def _pickled(value: object, freight: _Freight) -> bytes:
     buffer = io.BytesIO()
     _Pickler(buffer, freight).dump(value)
     return buffer.getvalue()
-
-
-def _culprit(value: object) -> tuple[str, object]:
-    """The innermost part of a value that cannot be pickled, and the way to it."""
-    path, current = "", value
-    tried = 0
-    seen = {id(value)}
-    while True:
-        for label, part in _parts(current):
-            tried += 1
-            if tried > _MAX_TRIED:
-                return path, current
-            if id(part) not in seen and not _travels(part):
-                seen.add(id(part))
-                path, current = _joined(path, label), part
-                break
-        else:
-            return path, current
 
 
 def _joined(path: str, label: str) -> str:
@@ -295,46 +271,6 @@ def _travels(value: object) -> bool:
     return True
 
 
-def _parts(value: Any) -> Iterator[tuple[str, Any]]:
-    value = _unwrapped(value)
-    match value:
-        case FunctionType():
-            for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=False):
-                try:
-                    yield f"closure variable {name!r}", cell.cell_contents
-                except ValueError:  # never assigned
-                    continue
-            for name in global_names(value.__code__):
-                if name in value.__globals__:
-                    yield f"global {name!r}", value.__globals__[name]
-            names = value.__code__.co_varnames[: value.__code__.co_argcount]
-            defaults = value.__defaults__ or ()
-            pairs = [*zip(names[len(names) - len(defaults) :], defaults, strict=True)]
-            for name, default in [*pairs, *(value.__kwdefaults__ or {}).items()]:
-                yield f"default of {name!r}", default
-            yield from ((f"attribute {name!r}", item) for name, item in vars(value).items())
-        case type():
-            yield from ((f".{name}", item) for name, item in vars(value).items() if not name.startswith("__"))
-            yield from ((f".{name}", item) for name, item in vars(value).items() if isinstance(item, FunctionType))
-        case dict():
-            yield from ((f"[{key!r}]", item) for key, item in value.items())
-        case list() | tuple():
-            yield from ((f"[{index}]", item) for index, item in enumerate(value))
-        case set() | frozenset():
-            yield from (("[...]", item) for item in value)
-        case Reference():
-            return  # it answers to any name
-        case functools.partial():
-            yield from ((".func", value.func), (".args", value.args), (".keywords", value.keywords))
-        case _:
-            if hasattr(value, "__self__") and not isinstance(value.__self__, ModuleType):
-                yield ".__self__", value.__self__
-            yield from ((f".{name}", item) for name, item in getattr(value, "__dict__", {}).items())
-            for name in getattr(type(value), "__slots__", ()):
-                if isinstance(name, str) and hasattr(value, name):
-                    yield f".{name}", getattr(value, name)
-
-
 def _is_bound_to_process(value: object) -> bool:
     """Open files (cloudpickle would copy what they hold), sockets, and clients of a cluster."""
     if isinstance(value, socket.socket):
@@ -344,13 +280,13 @@ def _is_bound_to_process(value: object) -> bool:
     return _type_name(value) in ("distributed.client.Client", "tempfile.TemporaryDirectory")
 
 
-def _hint(culprit: object) -> str:
-    if isinstance(culprit, Reference):
+def _hint(part: object) -> str:
+    if isinstance(part, Reference):
         return (
             "It is known only when the workflow runs: give it to the node as an argument, where the workflow calls it."
         )
-    kind = _type_name(culprit).lower()
-    if isinstance(culprit, io.IOBase):
+    kind = _type_name(part).lower()
+    if isinstance(part, io.IOBase):
         return "Pass the path and open the file inside the function."
     if "generator" in kind or "iterator" in kind:
         return "Make a list of it first, or make it inside the function."
