@@ -18,11 +18,12 @@ def open_output(output: Mapping[str, Any], load: Callable[[Mapping[str, Any]], A
         output: as recorded; of codec `tree`, its items are opened one by one; with a `path`, a part of the value is meant.
         load: opens an output that is no tree.
     """
-    if output["codec"] != "tree":
-        value = load(output)
-        return (
-            follow(value, [PathStep(*step) for step in output["path"]], "the result") if output.get("path") else value
-        )
+    value = _put_together(output, load) if output["codec"] == "tree" else load(output)
+    path = output.get("path")
+    return follow(value, [PathStep(*step) for step in path], "the result") if path else value
+
+
+def _put_together(output: Mapping[str, Any], load: Callable[[Mapping[str, Any]], Any]) -> Any:
     items = [open_output(item, load) for item in output["items"]]
     match output["kind"]:
         case "dict":

@@ -169,9 +169,18 @@ def decide(draft: Draft, name: str, prefix: Element, *, look: bool = True) -> No
 def _decide_below(draft: Draft, node: Node, at: Element, *, look: bool) -> None:
     if not _clear(draft, node, at, look=look) or len(at) == node.rank:
         return
-    if any(link.shared > len(at) for link in draft.graph.links[node.id]):
+    if any(link.shared > len(at) for link in draft.graph.links[node.id]) or _has_items_within(draft, node, len(at) + 1):
         for index in range(draft.size(node.id, at) or 0):
             _decide_below(draft, node, (*at, index), look=look)
+
+
+def _has_items_within(draft: Draft, node: Node, depth: int) -> bool:
+    """Whether a node is mapped over items within items, which say at this depth how many there are, or that they are no list."""
+    return depth < node.rank and any(
+        levels > depth >= draft.base.nodes[binding.node].rank
+        for port, levels in node.over.items()
+        if isinstance(binding := node.inputs[port], OutputRef)
+    )
 
 
 def _clear(draft: Draft, node: Node, at: Element, *, look: bool) -> bool:

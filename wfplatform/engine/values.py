@@ -71,10 +71,8 @@ def seen_value(output: Mapping[str, Any], load: Callable[[Mapping[str, Any]], An
     """
     if output["codec"] == "tree":
         items = [seen_value(item, load, called) for item in output["items"]]
-        if output["kind"] == "dict":
-            return dict(zip(output["names"], items, strict=True))
-        return items
-    if "value" in output:
+        value: Any = dict(zip(output["names"], items, strict=True)) if output["kind"] == "dict" else items
+    elif "value" in output:
         value = output["value"]
     elif load is not None and output["codec"] in _OPENED and output["size"] <= _OPENED_BYTES:
         try:

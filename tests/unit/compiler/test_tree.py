@@ -25,6 +25,8 @@ def test_a_path_means_a_part_of_the_value() -> None:
     output = {**plain_output({"rows": [2, 3]}), "path": [["rows", False], [1, False]]}
     assert open_output(output, load) == 3
     assert open_output(tree_output("list", [output]), load) == [3]
+    tree = tree_output("dict", [plain_output({"rows": [2, 3]}), plain_output(1)], ["a", "b"])
+    assert open_output({**tree, "path": [["a", False], ["rows", False]]}, load) == [2, 3]
 
 
 def test_the_digest_of_a_tree_tells_kind_names_and_parts_apart() -> None:

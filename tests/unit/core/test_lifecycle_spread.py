@@ -205,6 +205,18 @@ def test_what_is_no_list_fails_the_node_that_is_mapped_over_it() -> None:
     assert reached.run("m").error["code"] == "not_mappable"
 
 
+def test_what_is_no_list_fails_where_it_lies_however_deep() -> None:
+    reached = Reached(
+        n("a", inputs={"x": Literal([1, 2])}, over={"x": 1}), n("m", "a", over={"a": 3}), n("z", "m"), a=2
+    )
+    reached.see(ok("a", 0, sizes={"result": 0}), ok("a", 1, sizes={"result": 2, "result/0": 1}))
+    assert reached.run("m", 1, 1).error["code"] == "not_mappable"
+    assert reached.execution.nodes["m"].sizes == {(): 2, (0,): 0, (1,): 2, (1, 0): 1}
+    reached.see(ok("m", 1, 0, 0))
+    assert reached.states["z"] == "skipped"
+    assert reached.state == "failed"
+
+
 def test_a_map_whose_collection_was_skipped_is_skipped_whatever_it_does_about_skips() -> None:
     reached = Reached(n("f"), n("a", "f"), n("m", "a", over={"a": 1}, on_skip="none")).see(failed("f"))
     assert reached.states == {"f": "failed", "a": "skipped", "m": "skipped"}

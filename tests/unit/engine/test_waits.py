@@ -107,6 +107,22 @@ def over_part_of_child() -> Any:
 
 
 @workflow
+def part_of_tree() -> Any:
+    child = gives_tree()
+    return [child["grid"], child["pair"][1], same(child["rows"]), gives_part()]
+
+
+@workflow
+def gives_part() -> Any:
+    return gives_tree()["pair"]
+
+
+@workflow
+def over_part_of_part() -> Any:
+    return same.map(gives_part()[0])
+
+
+@workflow
 def over_tree() -> Any:
     child = gives_tree()
     whole, deep = same.map(child["pair"]), same.map(each(each(child["grid"])))
@@ -176,6 +192,8 @@ LENGTHS: list[tuple[Workflow[..., Any], dict[str, Any]]] = [
     (over_child_nested, {}),
     (over_part_of_child, {}),
     (over_tree, {}),
+    (part_of_tree, {}),
+    (over_part_of_part, {}),
     (over_children, {}),
     (over_delay, {}),
     (over_delays, {}),
