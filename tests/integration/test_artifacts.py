@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -72,6 +73,43 @@ for number in range(20):
     stored.make_durable()
     print(json.dumps(stored.output))
 """
+
+
+PERIODS, SPANS = pd.period_range("2020-01", periods=2, freq="M"), pd.interval_range(0, 2)
+ODD: list[Any] = [
+    pd.DataFrame({"v": [1, 2]}, index=PERIODS),
+    pd.DataFrame({"v": [1, 2]}, index=SPANS),
+    pd.DataFrame({"p": PERIODS, "i": SPANS}),
+    pd.DataFrame({"v": [1, 2], "p": PERIODS, "i": SPANS}).set_index(["p", "i"]),
+    pd.Series([1, 2], index=PERIODS),
+    pd.Series(pd.Categorical(["x", "y"], ["y", "x"], ordered=True)),
+    pd.DataFrame({"t": pd.date_range("2020", periods=2, tz="Europe/Berlin"), "s": pd.array(["a", None], "string")}),
+]
+LOADED = """
+import pickle, sys
+from wfplatform.artifacts import Artifacts
+
+artifacts = Artifacts(sys.argv[1])
+with open(sys.argv[2], "rb") as file:
+    outputs = pickle.load(file)
+with open(sys.argv[2], "wb") as file:
+    pickle.dump([artifacts.load(output) for output in outputs], file)
+"""
+
+
+def test_a_process_that_never_wrote_a_frame_reads_it_as_it_was(tmp_path: Path) -> None:
+    artifacts, passed = Artifacts(str(tmp_path)), tmp_path / "passed"
+    outputs = [artifacts.store(value).output for value in ODD]
+    assert {output["codec"] for output in outputs} == {"arrow"}
+    # One process each: what the first would load is not there for the second.
+    for value, output in zip(ODD, outputs, strict=True):
+        passed.write_bytes(pickle.dumps([output]))
+        python(LOADED, tmp_path, passed)
+        (back,) = pickle.loads(passed.read_bytes())
+        if isinstance(value, pd.DataFrame):
+            pd.testing.assert_frame_equal(back, value, check_exact=True)
+        else:
+            pd.testing.assert_series_equal(back, value, check_exact=True)
 
 
 def test_many_processes_write_the_same(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from wfplatform.artifacts.sink import Sink
 
 __all__ = ["MARK", "NOT_CARRIED", "decode", "encode", "read", "write"]
 
+EXTENSION: Final = b"ARROW:extension:name"
 MARK: Final = b"wfplatform"
 TABLE: Final = "pyarrow.Table"
 BATCH: Final = "pyarrow.RecordBatch"
@@ -100,6 +101,24 @@ def read(body: Any) -> tuple[Any, dict[str, Any]]:
     Returns:
         The table and its mark.
     """
-    with ipc.open_file(pa.BufferReader(pa.py_buffer(body))) as reader:
-        table = reader.read_all()
+    buffer = pa.py_buffer(body)
+    with ipc.open_file(pa.BufferReader(buffer)) as reader:
+        table = None if _has_unknown_types(reader.schema) else reader.read_all()
+    if table is None:
+        _make_types_known()
+        with ipc.open_file(pa.BufferReader(buffer)) as reader:
+            table = reader.read_all()
     return table, json.loads(table.schema.metadata[MARK])
+
+
+def _has_unknown_types(schema: Any) -> bool:
+    """Whether there are periods or intervals of pandas' in it that would be read as the numbers they are made of."""
+    names = ((field.metadata or {}).get(EXTENSION, b"") for field in schema)
+    return any(name.startswith(b"pandas.") for name in names)
+
+
+def _make_types_known() -> None:
+    """Pandas tells Arrow of its types when it first writes one, which a process that only reads never does."""
+    import pandas as pd  # noqa: PLC0415  # who reads such a table needs it anyway, others do not
+
+    pa.array(pd.PeriodIndex([], freq="D"))
