@@ -197,6 +197,11 @@ def test_run_as_a_document(wfp: Wfp) -> None:
     assert Path(stored["url"].removeprefix("file://")).is_file()
 
 
+def test_a_document_is_json_whatever_letters_the_stream_has(wfp: Wfp) -> None:
+    done = wfp("run", "cli_shop.py:nöthere", "--json", PYTHONIOENCODING="ascii")
+    assert "nöthere" in json.loads(done.stdout)["error"]["message"]
+
+
 def test_run_without_watching_starts_and_says_how_to_look(wfp: Wfp) -> None:
     done = wfp("run", "cli_shop:fan")
     [id] = re.findall(r"Execution (\S+) of fan was started", done.stdout)

@@ -106,6 +106,18 @@ def test_memory_and_time_are_recorded(platform: EmbeddedPlatform) -> None:
     assert little.cpu_s < 0.2
 
 
+def test_a_node_that_changes_the_folder_of_its_process_changes_it_for_itself(
+    platform: EmbeddedPlatform, tmp_path: Path
+) -> None:
+    @workflow
+    def wander(folders: list[str]) -> Any:
+        return workload.wandering.map(folders)
+
+    found = platform.run(wander, {"folders": [str(tmp_path / str(n)) for n in range(6)]}).result(PATIENCE_S)
+    assert len(set(found)) <= platform.settings.workers
+    assert not any(one.startswith(str(tmp_path)) for one in found)
+
+
 def test_scratch_folders_are_gone_when_the_node_is(platform: EmbeddedPlatform, mark: str) -> None:
     @workflow
     def scratches(mark: str) -> Any:

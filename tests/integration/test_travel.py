@@ -145,6 +145,40 @@ def test_a_project_beside_a_script_travels_and_an_edit_is_a_new_version(
     assert run() == first
 
 
+def test_a_module_that_runs_its_workflow_when_imported_is_refused_on_workers(
+    platform: EmbeddedPlatform, tmp_path: Path
+) -> None:
+    write(
+        tmp_path, "eager.py",
+        """
+        from wfplatform import node, workflow
+
+        @node
+        def one() -> int:
+            return 1
+
+        @workflow
+        def eager():
+            return one()
+
+        execution = eager.run()
+        """,
+    )  # fmt: skip
+    script = write(
+        tmp_path, "main.py",
+        """
+        import eager
+        try:
+            eager.execution.result(60)
+        except Exception as error:
+            print(error)
+        """,
+    )  # fmt: skip
+    said = in_script(platform, script)
+    assert "eager.run() was called on a worker" in said.stdout, said.stderr
+    assert "__name__" in said.stdout
+
+
 def test_functions_of_notebook_cells_travel(platform: EmbeddedPlatform, tmp_path: Path) -> None:
     said = printed_by_cells(
         platform,

@@ -153,6 +153,16 @@ def busy(_: int) -> int:
 
 
 @node
+def wandering(where: str) -> str:
+    before = os.getcwd()  # noqa: PTH109  # the folder may be gone
+    folder = Path(where).absolute()
+    folder.mkdir()
+    os.chdir(folder)
+    folder.rmdir()
+    return before
+
+
+@node
 def scratching(kind: str, mark: str) -> str:
     folder = current_node().scratch
     (folder / "inside").mkdir()

@@ -193,7 +193,9 @@ class Artifacts:
             raise StorageError(
                 "artifact_unreadable",
                 f"The artifact {_called(output)} is whole, but cannot be read here: {type(error).__name__}: {error}.",
-                "See that the packages are here, in the same versions, that were there where it was stored.",
+                "See that the packages are here, in the same versions, that were there where it was stored."
+                if isinstance(error, (ImportError, AttributeError))
+                else "If the error is of a class of your own, see to what its __reduce__ or __setstate__ does.",
                 digest=output.get("digest"),
                 codec=name,
                 reason=f"{type(error).__name__}: {error}",

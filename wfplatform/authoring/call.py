@@ -7,6 +7,7 @@ relied on.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 from wfplatform.core.graph import PathStep
 from wfplatform.errors import NodeError
 
-__all__ = ["caller", "exception_names", "follow", "handed", "items_of", "length_of", "split_outputs"]
+__all__ = ["caller", "exception_names", "follow", "handed", "items_of", "length_of", "message_of", "split_outputs"]
 
 _VARIADIC: Final = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -113,15 +114,22 @@ def handed(value: Any) -> Any:
     Lists, dicts and sets are copied with what is in them, arrays too, frames lazily. Objects of other classes are handed
     over as they are.
     """
+    try:
+        return _copied(value)
+    except RecursionError:  # it holds itself, or is nested deeper than the interpreter goes
+        return copy.deepcopy(value)
+
+
+def _copied(value: Any) -> Any:
     kind = type(value)
     if kind in _FIXED:
         return value
     if kind is list:
-        return [handed(item) for item in value]
+        return [_copied(item) for item in value]
     if kind is dict:
-        return {key: handed(item) for key, item in value.items()}
+        return {key: _copied(item) for key, item in value.items()}
     if kind is tuple:
-        return tuple([handed(item) for item in value])
+        return tuple([_copied(item) for item in value])
     if kind in {set, bytearray}:
         return value.copy()
     module = kind.__module__.partition(".")[0]
@@ -178,6 +186,14 @@ def exception_names(error: BaseException) -> tuple[str, ...]:
     them.
     """
     return tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__ if kind is not object)
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says, whatever its class makes of that."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a __str__ of the user's that raises
+        return f"(its message cannot be shown: {type(broken).__name__})"
 
 
 def _parts_of(value: Any) -> str:

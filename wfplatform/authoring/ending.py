@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final
 from uuid import UUID
 
-from wfplatform.authoring.call import exception_names
+from wfplatform.authoring.call import exception_names, message_of
 from wfplatform.core.execution import Element
 from wfplatform.errors import NodeError, WfError
 
@@ -112,7 +112,7 @@ def failure(node: str, element: Element, error: BaseException, attempts: int) ->
     else:
         place = f", element {list(element)}," if element else ""
         tries = f" after {attempts} tries" if attempts > 1 else ""
-        said, hint = (error.message, error.hint) if isinstance(error, WfError) else (error, "")
+        said, hint = (error.message, error.hint) if isinstance(error, WfError) else (message_of(error), "")
         facts["traceback"] = "".join(traceback.format_exception(type(error), error, trail))
         message = f"Node `{node}`{place} failed{tries}: {type(error).__name__}: {said}"
         failed = NodeError("node_failed", message, hint, **facts)

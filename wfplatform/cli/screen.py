@@ -82,7 +82,9 @@ class Screen:
     def document(self, document: Any) -> None:
         """The JSON document; nothing where a person reads."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+            # Where the stream has not all letters, JSON has its own escapes.
+            plain = "utf" not in (sys.stdout.encoding or "").lower()
+            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
             sys.stdout.flush()
 
     def error(self, error: WfError, *, cause: BaseException | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wfplatform.authoring.call import exception_names
+from wfplatform.authoring.call import exception_names, message_of
 from wfplatform.errors import WfError
 from wfplatform.worker.attempt import Attempt, AttemptEnded
 from wfplatform.worker.trail import format_error
@@ -33,10 +33,7 @@ def describe_error(
         last_line = f"{name}: {message}"
     else:
         code = error.code if isinstance(error, WfError) else "user_error"
-        try:
-            message = str(error)
-        except Exception as broken:  # noqa: BLE001 - a __str__ of the user's that raises
-            message = f"(its message cannot be shown: {type(broken).__name__})"
+        message = message_of(error)
     return {
         "type": name,
         "kinds": [*kinds, name] if name not in kinds else kinds,

@@ -6,22 +6,25 @@ import inspect
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from wfplatform.authoring.call import caller
 from wfplatform.authoring.document import from_document
 from wfplatform.authoring.parameter import load_parameter, parameter_adapter
+from wfplatform.authoring.platform import use_platform
 from wfplatform.compiler.payload import unpack_version
 from wfplatform.core.graph import Graph, Json, OutputRef
 from wfplatform.worker.inputs import Inputs
+from wfplatform.worker.no_platform import NoPlatform
 from wfplatform.worker.program import Program
 
 __all__ = ["LoadedVersion", "LoadedVersions"]
 
 _KEPT: Final = 64
+_NOWHERE: Final = NoPlatform()
 _AS_THEY_ARE: Final = (int, str, bool)
 """Types whose JSON is the value itself. Not float: JSON may say 1 for 1.0."""
 
@@ -79,9 +82,11 @@ class LoadedVersion:
         """Parameter -> what stands for it in a digest."""
         return {name: json.dumps(value, sort_keys=True) for name, value in given.items()}
 
-    def active(self) -> AbstractContextManager[None]:
-        """Makes the program's own modules importable while its nodes run."""
-        return self._program.active()
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Makes the program's own modules importable while its nodes run, and keeps them from starting executions."""
+        with use_platform(_NOWHERE), self._program.active():
+            yield
 
     def _rebuild(self, name: str, value: Json) -> Any:
         if name not in self._typed:

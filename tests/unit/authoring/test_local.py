@@ -382,3 +382,48 @@ def test_random_workflows_mean_what_plain_python_means(program: list[tuple[str, 
         return values
 
     assert workflow(drawn).local(xs=start) == plain()
+
+
+class MuteError(Exception):
+    """Its words cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@node
+def mute() -> None:
+    raise MuteError
+
+
+@node
+def knot() -> list[Any]:
+    held: list[Any] = [1]
+    held.append(held)
+    return held
+
+
+@node
+def first_of(held: list[Any]) -> Any:
+    return held[1][1][0]
+
+
+@workflow
+def falls_mute() -> Any:
+    return mute()
+
+
+@workflow
+def unties() -> Any:
+    held = knot()
+    return [first_of(held), first_of(held)]
+
+
+def test_an_error_without_words_is_told_all_the_same() -> None:
+    with pytest.raises(NodeError, match=r"MuteError: \(its message cannot be shown: RuntimeError\)") as caught:
+        falls_mute.local()
+    assert isinstance(caught.value.__cause__, MuteError)
+
+
+def test_what_holds_itself_is_handed_over() -> None:
+    assert unties.local() == [1, 1]
