@@ -44,10 +44,9 @@ def reader(home: Path, tmp_path: Path) -> Mapping[str, str]:
 
 
 def told(command: list[str], environment: Mapping[str, str], folder: Path) -> tuple[int, str, str]:
-    """Exit code, output and errors of a command."""
-    done = subprocess.run(
-        command, env=dict(environment), cwd=folder, capture_output=True, text=True, check=False, timeout=200
-    )
+    """Exit code, output and errors of a command, as if nothing of these tests had been started by make."""
+    env = {name: value for name, value in environment.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=200)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -35,6 +35,7 @@ def held(mark: str) -> Any:
     return workload.hold(mark)
 
 
+@pytest.mark.filterwarnings("ignore::wfplatform.app.requirement.RequirementWarning")  # where the machine is slow
 def test_workers_that_never_come_up_are_told_and_mended(folder: Path, mark: str) -> None:
     broken, path = broken_workers(folder / "breaking")
     settings = Settings.load(home=folder / "workerless", workers=1, lease_s=2)
