@@ -145,6 +145,38 @@ def test_a_project_beside_a_script_travels_and_an_edit_is_a_new_version(
     assert run() == first
 
 
+def test_processes_that_a_node_starts_find_its_project(platform: EmbeddedPlatform, tmp_path: Path) -> None:
+    write(
+        tmp_path, "pooled.py",
+        """
+        import multiprocessing
+        from wfplatform import node, workflow
+
+        def squared(x):
+            return x * x
+
+        @node(timeout_s=60)
+        def squares(n: int) -> list[int]:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                return pool.map(squared, range(n))
+
+        @workflow
+        def pool(n: int):
+            return squares(n)
+        """,
+    )  # fmt: skip
+    script = write(
+        tmp_path, "main.py",
+        """
+        import pooled
+        if __name__ == "__main__":
+            print(pooled.pool.run(n=3).result(90))
+        """,
+    )  # fmt: skip
+    said = in_script(platform, script)
+    assert said.stdout.split("\n")[0] == "[0, 1, 4]", said.stdout + said.stderr
+
+
 def test_a_module_that_runs_its_workflow_when_imported_is_refused_on_workers(
     platform: EmbeddedPlatform, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import time
 
 from wfplatform.app.changes import ChangeCounter
@@ -35,6 +36,9 @@ class EmbeddedPlatform(WorkflowPlatform):
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
+        # As libraries do: what this process's threads log goes where the program sends it, and else nowhere.
+        if not (logger := logging.getLogger("wfplatform")).handlers:
+            logger.addHandler(logging.NullHandler())
         self.settings = settings or Settings.load()
         if self.settings.database_url:
             # A server that does not answer is told before anything is started for its sake.

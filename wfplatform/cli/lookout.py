@@ -56,8 +56,11 @@ class Lookout:
             yield
         except UnreachableError as error:
             self._lost_s = self._lost_s or self._began_s
-            if not self._looked or self._began_s - self._lost_s > LOST_PATIENCE_S:
+            if not self._looked:
                 raise
+            if self._began_s - self._lost_s > LOST_PATIENCE_S:
+                hint = f"{error.hint} What is recorded stays, and goes on with `wfp up`; then watch it with `{self._again}`."
+                raise UnreachableError(error.code, error.message, hint.strip(), **error.facts) from error
             self.trouble = error.message
         else:
             self._looked, self._lost_s, self.trouble = True, 0.0, ""

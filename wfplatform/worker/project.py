@@ -98,6 +98,7 @@ class Project:
                 mine = {name: module for name, module in self.stashed.items() if name.partition(".")[0] == top}
                 sys.modules.update(mine)
                 finder.active[top] = self
+            finder.show_to_children(str(self.folder) if self.tops else "")
 
     def release(self) -> None:
         """Put back modules of the process's own that this project took the place of.
@@ -113,6 +114,7 @@ class Project:
                 own = {name: module for name, module in finder.outside.items() if name.partition(".")[0] == top}
                 if own and finder.active.get(top) is self:
                     finder.hide(top)
+                    finder.show_to_children("")
 
     def concerns(self, module: str) -> bool:
         """Whether a module may be another one for this project than `sys.modules` shows."""
@@ -200,6 +202,19 @@ class _Finder:
         self.adopted: Final[set[str]] = set()
         self.outside: Final[dict[str, ModuleType]] = {}
         self.projects: Final[weakref.WeakValueDictionary[str, Project]] = weakref.WeakValueDictionary()
+        self._shown_to_children = ""
+
+    def show_to_children(self, folder: str) -> None:
+        """Let processes that user code starts (`multiprocessing`, joblib) find the project, for they are handed `sys.path`.
+
+        Last in it, so that in this process nothing is found by it but what would not be found at all.
+        """
+        if folder != self._shown_to_children:
+            if self._shown_to_children in sys.path:
+                sys.path.remove(self._shown_to_children)
+            if folder:
+                sys.path.append(folder)
+            self._shown_to_children = folder
 
     def hide(self, top: str) -> None:
         """Take a project's modules out of `sys.modules`, and put back what stood there before it."""

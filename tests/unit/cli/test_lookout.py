@@ -116,5 +116,6 @@ def test_a_database_that_never_answered_or_stays_away_is_told(monkeypatch: pytes
             raise away
         assert lookout.trouble == "The database does not answer."
     now_s[0] = 71.0
-    with pytest.raises(UnreachableError), lookout.look():
+    with pytest.raises(UnreachableError) as caught, lookout.look():
         raise away
+    assert "watch it with `wfp executions show 7 --watch`" in caught.value.hint
