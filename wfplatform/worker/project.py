@@ -98,7 +98,7 @@ class Project:
                 mine = {name: module for name, module in self.stashed.items() if name.partition(".")[0] == top}
                 sys.modules.update(mine)
                 finder.active[top] = self
-            finder.show_to_children(str(self.folder) if self.tops else "")
+            finder.show_to_children(self)
 
     def release(self) -> None:
         """Put back modules of the process's own that this project took the place of.
@@ -114,7 +114,7 @@ class Project:
                 own = {name: module for name, module in finder.outside.items() if name.partition(".")[0] == top}
                 if own and finder.active.get(top) is self:
                     finder.hide(top)
-                    finder.show_to_children("")
+                    finder.show_to_children(None)
 
     def concerns(self, module: str) -> bool:
         """Whether a module may be another one for this project than `sys.modules` shows."""
@@ -202,19 +202,15 @@ class _Finder:
         self.adopted: Final[set[str]] = set()
         self.outside: Final[dict[str, ModuleType]] = {}
         self.projects: Final[weakref.WeakValueDictionary[str, Project]] = weakref.WeakValueDictionary()
-        self._shown_to_children = ""
+        self._children_see: tuple[str, frozenset[str]] | None = None
 
-    def show_to_children(self, folder: str) -> None:
-        """Let processes that user code starts (`multiprocessing`, joblib) find the project, for they are handed `sys.path`.
-
-        Last in it, so that in this process nothing is found by it but what would not be found at all.
-        """
-        if folder != self._shown_to_children:
-            if self._shown_to_children in sys.path:
-                sys.path.remove(self._shown_to_children)
-            if folder:
-                sys.path.append(folder)
-            self._shown_to_children = folder
+    def show_to_children(self, project: Project | None) -> None:
+        """Let processes that user code starts (`multiprocessing`, joblib) find the project, for they are handed `sys.path`."""
+        if self._children_see and self._children_see[0] in sys.path:
+            sys.path.remove(self._children_see[0])
+        self._children_see = (str(project.folder), project.tops) if project is not None and project.tops else None
+        if self._children_see:
+            sys.path.append(self._children_see[0])
 
     def hide(self, top: str) -> None:
         """Take a project's modules out of `sys.modules`, and put back what stood there before it."""
@@ -229,9 +225,14 @@ class _Finder:
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The specification of a project module, or None if it is not one."""
-        owner = self.active.get(fullname.partition(".")[0])
+        top = fullname.partition(".")[0]
+        owner = self.active.get(top)
         if owner is None:
-            return None
+            return (
+                self._installed(fullname)
+                if path is None and self._children_see and top in self._children_see[1]
+                else None
+            )
         where = [str(owner.folder)] if path is None else list(path)
         spec = PathFinder.find_spec(fullname, where)
         if spec is None:
@@ -241,6 +242,14 @@ class _Finder:
             spec.submodule_search_locations = list(spec.submodule_search_locations)
         if type(spec.loader) is SourceFileLoader and spec.origin is not None:
             spec.loader = _Loader(fullname, spec.origin, owner)
+        return spec
+
+    def _installed(self, name: str) -> ModuleSpec:
+        """The specification of a module that stands in `sys.path` for children only, from elsewhere in it."""
+        folder = self._children_see[0] if self._children_see else ""
+        spec = PathFinder.find_spec(name, [entry for entry in sys.path if entry != folder])
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return spec
 
 
