@@ -552,7 +552,9 @@ def test_a_retry_brings_an_ended_execution_back(subject: Any) -> None:
     subject.catalog.command(DEFAULT_TENANT, claim.id, "signal")
     ended = change(claim, ExecutionState.FAILED, finished_at=T0, error={"type": "E"})
     commit(subject, engine_id, claim, completed("a"), executions=[ended])
+    assert list(subject.reader.ended(DEFAULT_TENANT, [claim.id])) == [claim.id]
     wish = subject.catalog.command(DEFAULT_TENANT, claim.id, "retry", created_by="ada")
+    assert not subject.reader.ended(DEFAULT_TENANT, [claim.id]), "who waits for it waits for its new end"
     found = subject.store.look(engine_id, claims=9, commands=9)
     again = found.claims[0]
     assert [(c.id, c.kind) for c in found.commands] == [(wish, "retry")], "what is wanted of it comes with it"

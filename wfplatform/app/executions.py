@@ -264,13 +264,14 @@ class Executions:
     def _late_result(self, execution_id: UUID, timeout_s: float | None) -> Any:
         """Of an execution that has no result so far: raises why, unless it completed in the very last moment."""
         record = self.record(execution_id)
-        if record.state is ExecutionState.COMPLETED:
+        if self._records.ended(self._tenant_id, [execution_id]):
+            if record.state is ExecutionState.FAILED or record.state is ExecutionState.CANCELLED:
+                raise failure_of(record)
             return self.result(execution_id, 0)
-        if record.state.final:
-            raise failure_of(record)
+        state = "to be tried again" if record.state.final else record.state
         raise WaitTimeoutError(
             "wait_timeout",
-            f"Execution {execution_id} of {record.workflow_name} is still {record.state} after {timeout_s:g} s; it goes on.",
+            f"Execution {execution_id} of {record.workflow_name} is still {state} after {timeout_s:g} s; it goes on.",
             "Wait again with result(), or look at it with `wfp executions show`.",
             execution=str(execution_id),
         )

@@ -66,7 +66,7 @@ class Execution:
         self._executions.ask(self._id, "cancel")
 
     def retry(self) -> None:
-        """Go on from the nodes that failed; what has completed is not run again.
+        """Go on from the nodes that failed; what has completed is not run again. `result` and `wait` then wait for the new end.
 
         Raises:
             ConflictError: it has not failed.

@@ -60,8 +60,9 @@ _VERSION: Final = Row.metadata.tables["workflow_version"].c
 _NODE_HIDDEN: Final = {"tenant_id", "upstream", "alone"}
 _HEX: Final = frozenset("0123456789abcdef")
 _ENDED: Final = """
-select id, state, version_id, parameters from execution
-where id = any(%b) and state in ('completed', 'failed', 'cancelled')"""
+select id, state, version_id, parameters from execution e
+where id = any(%b) and state in ('completed', 'failed', 'cancelled')
+    and not exists (select from command c where c.execution_id = e.id and c.done_at is null and c.kind = 'retry')"""
 
 
 class Reader:
@@ -155,7 +156,7 @@ class Reader:
             return {id: ExecutionState(state) for id, state in found.fetchall()}
 
     def ended(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, EndedExecution]:
-        """Those of some executions that have ended; the others are left out."""
+        """Those of some executions that have ended; the others are left out, and those that are to be tried again."""
         with explained(), self._database.driver() as connection, connection.pipeline():
             # Asked for again and again by whoever waits: without the expression language, which costs more than the query.
             connection.execute(statement.TENANT, (str(tenant_id),))

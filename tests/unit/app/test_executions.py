@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import pytest
 from wfplatform import node, workflow
 from wfplatform.bootstrap.inline import InlinePlatform
 from wfplatform.core.record import EndedExecution
-from wfplatform.errors import NotFoundError, WfError
+from wfplatform.errors import NodeError, NotFoundError, WaitTimeoutError, WfError
 
 
 @node
@@ -23,6 +24,16 @@ def same(x: int) -> int:
 @workflow
 def plain(x: int = 3) -> int:
     return same(x)
+
+
+@node
+def waiting_for(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")
+
+
+@workflow
+def reading(path: str) -> str:
+    return waiting_for(path)
 
 
 @pytest.fixture
@@ -46,7 +57,27 @@ def test_what_ends_when_the_time_is_just_over_has_its_result(
 
     monkeypatch.setattr(records, "ended", a_moment_too_early)
     assert execution.result(0) == 3
-    assert len(looks) == 2
+    assert len(looks) == 3
+
+
+def test_after_a_retry_the_new_end_is_waited_for(platform: InlinePlatform, tmp_path: Path) -> None:
+    file = tmp_path / "text"
+    execution = platform.run(reading, {"path": str(file)})
+    with pytest.raises(NodeError, match="No such file"):
+        execution.result(30)
+    file.write_text("here", encoding="utf-8")
+    execution.retry()
+    assert execution.result(30) == "here"
+
+
+def test_one_that_nobody_has_tried_again_yet_is_still_waited_for(tmp_path: Path) -> None:
+    platform = InlinePlatform()
+    execution = platform.run(reading, {"path": str(tmp_path / "text")})
+    assert execution.wait(30) == "failed"
+    platform.close()
+    execution.retry()
+    with pytest.raises(WaitTimeoutError, match="is still to be tried again"):
+        execution.result(0.01)
 
 
 @pytest.mark.parametrize(

@@ -149,10 +149,14 @@ class MemoryReader:
         return self._store.version(version_id)
 
     def ended(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, EndedExecution]:
-        """Those of some executions that have ended."""
+        """Those of some executions that have ended, and are not to be tried again."""
         with self._store.transaction():
             known = self._store.contents.executions
-            found = [known[one] for one in execution_ids if one in known and known[one].state.final]
+            commands = self._store.contents.commands.values()
+            again = {one.command.execution_id for one in commands if one.command.kind == "retry" and not one.done}
+            found = [
+                known[one] for one in execution_ids if one in known and one not in again and known[one].state.final
+            ]
         return {
             row.id: EndedExecution(row.state, row.version_id, row.parameters)
             for row in found
