@@ -112,6 +112,8 @@ class Wfp:
         pid, terminal = pty.fork()
         if not pid:
             os.chdir(self.folder)
+            # Who starts tests in the background of a shell hands down that Ctrl-C is to be ignored.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             argv = [sys.executable, "-m", "wfplatform.cli", *words]
             os.execve(sys.executable, argv, {**self.env, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"})
         seen, since, waiting = "", 0, list(interrupt_after)
