@@ -30,7 +30,7 @@ def workloads(*, full: bool) -> dict[str, Callable[[Stage], list[Result]]]:
     rounds = 15 if full else 5
     found: dict[str, Callable[[Stage], list[Result]]] = {
         "import": lambda _: [import_time(25 if full else 7)],
-        "one": lambda stage: workload.one(stage, 300 if full else 60, float("inf") if full else 7.0),
+        "one": lambda stage: workload.one(stage, 300 if full else 60, float("inf") if full else 6.0),
         "chain": lambda stage: workload.chain(stage, 200, rounds),
         "many": lambda stage: workload.many(stage, 1_000, rounds, both_ways=full),
         "flights": lambda stage: workload.flights(stage, rounds),

@@ -10,12 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median, quantiles
-from typing import Any, Final
+from typing import Any
 
 __all__ = ["Contestant", "Times", "contest"]
-
-ENOUGH_ROUNDS: Final = 2
-"""After so many it is judged who of several rivals is the faster one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +82,8 @@ def contest(
         fewest: rounds that are enough when `patience_s` seconds are over; None = all.
         warm_up: rounds that are run and checked before, and not counted: connections, code on the workers.
         warmed_up: names of those who need it; None = all.
-        rivals: beginnings of names: of those who share one only the best counts, so who was slower than another of them in
-            every one of two rounds sits the others out.
+        rivals: beginnings of names: of those who share one only the best counts, so after the first round only the fastest of
+            them goes on.
         pause_s: before each turn, so that it finds everything idle.
 
     Returns:
@@ -102,7 +99,7 @@ def contest(
         if number >= (rounds if fewest is None else fewest) and time.perf_counter() - begun_s > patience_s:
             break
         turn = number % len(contestants)
-        beaten = _beaten(times, rivals) if number == ENOUGH_ROUNDS else beaten
+        beaten = _beaten(times, rivals) if number == 1 else beaten
         for one in (*contestants[turn:], *contestants[:turn]):
             if one.name in beaten or (number < 0 and warmed_up is not None and one.name not in warmed_up):
                 continue
@@ -124,7 +121,6 @@ def contest(
 def _beaten(times: Mapping[str, Times], rivals: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for beginning in rivals:
-        group = {name: one.valid_s for name, one in times.items() if name.startswith(beginning) and one.valid_s}
-        worst_of_best_s = min((max(taken_s) for taken_s in group.values()), default=0.0)
-        found |= {name for name, taken_s in group.items() if min(taken_s) > worst_of_best_s}
+        group = {name: one.median_s for name, one in times.items() if name.startswith(beginning)}
+        found |= group.keys() - {min(group, key=lambda name: group[name])}
     return found

@@ -87,7 +87,11 @@ def fan_outs(stage: Stage, sizes: Mapping[int, int], *, both_ways_up_to: int) ->
     faster: Faster = {}
     with plain_cluster(stage.workers) as address, Client(address, set_as_default=False) as plain:
         plain.wait_for_workers(stage.workers, timeout=60)
-        for number, (size, rounds) in enumerate(sizes.items()):
+        for client in (stage.client, plain):
+            # Connections, and the functions on the workers; ours is another workflow for each size.
+            work.fan_out_by_map(client, 100)
+            work.fan_out_of_tasks(client, 100)
+        for size, rounds in sizes.items():
             expected, flow = Expected(nodes=size + 1, lines=1), work.fan_out(size)
             total = size * (size - 1) // 2
             contestants = [stage.ours(partial(run_once, flow), expected, expects([total]))]
@@ -99,9 +103,7 @@ def fan_outs(stage: Stage, sizes: Mapping[int, int], *, both_ways_up_to: int) ->
                 if size > both_ways_up_to:
                     ways = {faster[side]: ways[faster[side]]}
                 contestants += dask_side(side, ways, expects(total))
-            # Bare Dask has seen these functions at the size before; ours is another workflow for each size.
-            warmed_up = None if number == 0 else [OURS]
-            times = contest(contestants, rounds=rounds, warmed_up=warmed_up, rivals=(INF, DEFAULT))
+            times = contest(contestants, rounds=rounds, warmed_up=[OURS], rivals=(INF, DEFAULT))
             for side, target in ((INF, 3.0), (DEFAULT, 10.0)):
                 faster[side] = best_of(times, side)[0].rpartition(", ")[2]
                 setting = side.rpartition(", ")[2]
@@ -148,7 +150,7 @@ def chain(stage: Stage, length: int, rounds: int) -> list[Result]:
         stage.ours(partial(run_once, flow), Expected(nodes=length, lines=1), expects([length])),
         *dask_side(INF, ways, expects(length)),
     ]
-    times = contest(contestants, rounds=rounds, rivals=(INF,))
+    times = contest(contestants, rounds=rounds, warmed_up=[OURS], rivals=(INF,))
     return [compared(f"chain of {length}", times, INF, 20.0, length)]
 
 
@@ -172,7 +174,7 @@ def many(stage: Stage, count: int, rounds: int, *, both_ways: bool) -> list[Resu
         ),
         *dask_side(INF, ways, expects(wanted)),
     ]
-    times = contest(contestants, rounds=rounds)
+    times = contest(contestants, rounds=rounds, warmed_up=[OURS])
     result = compared(f"{count:,} executions of 3", times, f"{INF}, submit", 5.0, 3 * count)
     return [replace(result, figures={name: one.figures(3 * count) for name, one in times.items()})]
 
@@ -219,6 +221,5 @@ def flights(stage: Stage, rounds: int) -> list[Result]:
         ),
         *dask_side(INF, {"submit": lambda: flight.by_hand(stage.client)}, lambda came: right([came])),
     ]
-    # By hand it was run once already, for the results.
     times = contest(contestants, rounds=rounds, warmed_up=[OURS])
     return [compared("flights", times, INF, 1.05, nodes, at_most=True)]
