@@ -305,6 +305,7 @@ def _state(word: str) -> ExecutionState:
 def _executions_table(screen: Screen, items: Iterable[ExecutionRecord]) -> Any:
     from rich.text import Text
 
+    from wfplatform.cli.report import error_line
     from wfplatform.cli.screen import table
     from wfplatform.cli.words import duration, first_line, instant, short_ids, span_s, state_word
 
@@ -319,7 +320,7 @@ def _executions_table(screen: Screen, items: Iterable[ExecutionRecord]) -> Any:
             f"{one.nodes_ended}/{'?' if one.nodes_total is None else one.nodes_total}",
             instant(one.created_at, now=now),
             duration(span_s(one.started_at, one.finished_at, now)),
-            first_line(str((one.error or {}).get("message") or one.waiting_for), 60),
+            first_line(error_line(one.error) if one.error else one.waiting_for, 60),
         )
         for one in records
     ]

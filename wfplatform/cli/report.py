@@ -31,7 +31,7 @@ from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord, No
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["elements_table", "failures", "head", "log_line", "node_page", "nodes_table", "waits"]
+__all__ = ["elements_table", "error_line", "failures", "head", "log_line", "node_page", "nodes_table", "waits"]
 
 FAILURES_SHOWN: Final = 3
 PARAMETER_CHARACTERS: Final = 100
@@ -154,7 +154,7 @@ def node_page(
                 instant(one.started_at, now=now),
                 duration(span_s(one.started_at, one.finished_at)),
                 one.worker.rpartition("://")[2] or "-",
-                _error_line(one.error),
+                error_line(one.error),
             )
             for one in attempts
         ]
@@ -187,7 +187,7 @@ def failures(records: Sequence[NodeExecutionRecord], *, shown: int = FAILURES_SH
         yield Text.assemble(
             (place(one.node, one.element), "bold red"),
             (f" failed in try {one.attempt}: " if one.attempt > 1 else " failed: "),
-            printable(_error_line(error)),
+            printable(error_line(error)),
         )
         if trace := str(error.get("traceback") or "").strip():
             yield Text("\n".join(f"  {line}" for line in printable(trace).splitlines()), style="dim")
@@ -223,7 +223,7 @@ def failed_sentence(record: ExecutionRecord) -> str:
         return f"Execution {record.id} of {record.workflow_name} was cancelled{by}."
     node = error.get("node")
     where = f" in node {place(str(node), error.get('element') or [])}" if node else ""
-    return f"Execution {record.id} of {record.workflow_name} failed{where}: {_error_line(error)}"
+    return f"Execution {record.id} of {record.workflow_name} failed{where}: {error_line(error)}"
 
 
 def _state_of(node: NodeProgress) -> str:
@@ -243,7 +243,7 @@ def _remark(one: NodeExecutionRecord, now: datetime) -> str:
         when = due(one.due_at, now)
         return first_line(one.reason) + (f" ({when})" if when else "")
     if one.error is not None:
-        return _error_line(one.error)
+        return error_line(one.error)
     if one.state is NodeState.RUNNING and (one.progress is not None or one.progress_message):
         return f"{'' if one.progress is None else f'{one.progress:.0%} '}{first_line(one.progress_message)}"
     if one.reused_from is not None:
@@ -258,7 +258,8 @@ def _output(output: Mapping[str, Any], root: str) -> tuple[str, str, str]:
     return kind, size(output.get("size")), _short(output["value"]) if "value" in output else "in the database"
 
 
-def _error_line(error: Mapping[str, Any] | None) -> str:
+def error_line(error: Mapping[str, Any] | None) -> str:
+    """An error in one line: what kind, and the beginning of what it says."""
     if not error:
         return "no reason was recorded"
     kind, message = str(error.get("type") or ""), first_line(str(error.get("message") or ""), 300)

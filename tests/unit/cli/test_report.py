@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from wfplatform.cli.progress import NodeProgress
-from wfplatform.cli.report import nodes_table
+from wfplatform.cli.report import error_line, nodes_table
 from wfplatform.core.execution import NodeState
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -41,3 +41,15 @@ def test_a_nodes_state_tells_what_is_not_plain(
     text = drawn(node)
     assert expected in text
     assert f"{total}/{total}" in text
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"type": "pandas.errors.ParserError", "message": "line 3\nline 4"}, "ParserError: line 3"),
+        ({"message": "gone"}, "gone"),
+        ({}, "no reason was recorded"),
+    ],
+)
+def test_an_error_in_one_line(error: dict[str, str], expected: str) -> None:
+    assert error_line(error).startswith(expected)
