@@ -38,6 +38,8 @@ LOOK_EVERY_S: Final = 1.0
 GATHER_S: Final = 0.1
 """What a dead worker took with it is reported together, and not before the reason of its death had time to arrive."""
 
+_SCHEDULER_LOST: Final = "The Dask scheduler was lost or restarted, and this with it."
+
 type Loss = tuple[str, str, str, bool]
 """(key, worker, reason, blameless) of a task that will not end."""
 
@@ -87,6 +89,7 @@ class DaskExecutor:
         self._on_workers = on_workers
         self._futures: dict[str, Future[Any]] = {}
         self._needs: dict[str, frozenset[str]] = {}
+        self._sent_over: dict[str, object] = {}
         self._failed: set[str] = set()
         self._dead: dict[str, dict[str, bool]] = {}
         self._exits = Exits()
@@ -185,9 +188,19 @@ class DaskExecutor:
             # Another scheduler at the same address, or the same one that has forgotten this client.
             self._ready = False
             self._prepare(client)
+            self._lose_unheard(client.scheduler_comm)
             self._tell(None, {"op": "wfp_adopt", "old": [self._engine], "new": self._engine})
             self._on_back()
         self._count(client)
+
+    def _lose_unheard(self, comm: object) -> None:
+        """What was handed over while the connection broke may have gone nowhere, and nobody will ever say so."""
+        with self._lock:
+            keys = [key for key, sent_over in self._sent_over.items() if sent_over is not comm]
+            lost = [key for key in keys if key in self._futures]
+        self._take(keys)
+        if lost:
+            self._on_lost([(key, "", _SCHEDULER_LOST, True) for key in lost])
 
     def _prepare(self, client: Client) -> None:
         comm = client.scheduler_comm
@@ -220,6 +233,8 @@ class DaskExecutor:
         groups: dict[tuple[object, ...], list[ClusterTask]] = {}
         for task in tasks:
             groups.setdefault((task.lane, task.priority, *sorted(task.resources.items())), []).append(task)
+        # Asked for before anything is sent: what leaves over a newer one is taken for lost, rather than never to be lost.
+        comm = self._client.scheduler_comm
         for group in groups.values():
             first = group[0]
             futures = self._client.get(
@@ -232,6 +247,7 @@ class DaskExecutor:
             with self._lock:
                 self._futures |= {str(future.key): future for future in futures}
                 self._needs |= {task.key: frozenset(task.needs) for task in group if task.needs}
+                self._sent_over |= {task.key: comm for task in group}
             for future in futures:
                 future.add_done_callback(self._ended)
 
@@ -243,6 +259,7 @@ class DaskExecutor:
             futures = [future for key in keys if (future := self._futures.pop(key, None)) is not None]
             for key in keys:
                 self._needs.pop(key, None)
+                self._sent_over.pop(key, None)
                 self._failed.discard(key)
         for future in futures:
             future.release()
@@ -260,7 +277,7 @@ class DaskExecutor:
         with self._lock:
             if self._futures.pop(key, None) is None:
                 return  # released by the engine itself
-            reason, blameless = "The Dask scheduler was lost or restarted, and this with it.", True
+            reason, blameless = _SCHEDULER_LOST, True
             if error is not None:
                 reason = f"{type(error).__name__}: {error}"
                 blameless = bool(self._failed & self._needs.get(key, frozenset()))
