@@ -90,6 +90,7 @@ class DaskExecutor:
         self._futures: dict[str, Future[Any]] = {}
         self._needs: dict[str, frozenset[str]] = {}
         self._sent_over: dict[str, object] = {}
+        self._in_doubt = False
         self._failed: set[str] = set()
         self._dead: dict[str, dict[str, bool]] = {}
         self._exits = Exits()
@@ -192,6 +193,7 @@ class DaskExecutor:
             self._tell(None, {"op": "wfp_adopt", "old": [self._engine], "new": self._engine})
             self._on_back()
         self._count(client)
+        self._lose_unknown(client)
 
     def _lose_unheard(self, comm: object) -> None:
         """What was handed over while the connection broke may have gone nowhere, and nobody will ever say so."""
@@ -199,6 +201,21 @@ class DaskExecutor:
             keys = [key for key, sent_over in self._sent_over.items() if sent_over is not comm]
             lost = [key for key in keys if key in self._futures]
         self._take(keys)
+        if lost:
+            self._on_lost([(key, "", _SCHEDULER_LOST, True) for key in lost])
+
+    def _lose_unknown(self, client: Client) -> None:
+        """Where the scheduler refused a task because it does not know what that needs, ask what else it does not know."""
+        if not self._in_doubt:
+            return
+        self._in_doubt = False
+        with self._lock:
+            keys = [key for key, future in self._futures.items() if future.status != "finished"]
+        states = client.sync(self._states, client, keys) if keys else {}
+        unknown = [key for key, state in states.items() if state is None]
+        with self._lock:
+            lost = [key for key in unknown if key in self._futures]
+        self._take(lost)
         if lost:
             self._on_lost([(key, "", _SCHEDULER_LOST, True) for key in lost])
 
@@ -278,6 +295,7 @@ class DaskExecutor:
             if self._futures.pop(key, None) is None:
                 return  # released by the engine itself
             reason, blameless = _SCHEDULER_LOST, True
+            self._in_doubt = self._in_doubt or error is None
             if error is not None:
                 reason = f"{type(error).__name__}: {error}"
                 blameless = bool(self._failed & self._needs.get(key, frozenset()))
@@ -335,6 +353,9 @@ class DaskExecutor:
             )
         except OSError as error:
             logger.warning("worker not ended", extra={"worker": address, "reason": str(error)})
+
+    async def _states(self, client: Client, keys: list[str]) -> Any:
+        return await _scheduler(client).get_task_status(keys=keys)
 
     async def _ask(self, client: Client, message: dict[str, Any], workers: list[str] | None) -> Any:
         return await _scheduler(client).broadcast(msg=message, workers=workers, on_error="ignore")
