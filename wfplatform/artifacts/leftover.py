@@ -74,7 +74,10 @@ def _sweep[Name](
                 removed += 1
         except FileNotFoundError:  # its writer was quicker
             continue
-        except (OSError, NotImplementedError) as error:  # somebody else's; the others can go all the same
+        except (
+            OSError,
+            NotImplementedError,
+        ) as error:  # somebody else's, or fsspec cannot tell: the others can go all the same
             stayed.append(error)
     if stayed:
         extra = {"folder": folder, "count": len(stayed), "reason": str(stayed[0])}
@@ -95,7 +98,7 @@ def _told_s(files: Any, entry: Mapping[str, Any]) -> Callable[[str], float]:
                 return known
         known = _instant_s(files.modified(name))
         if known is None:
-            raise NotImplementedError("its age is not known")
+            raise OSError("its age is not known")
         return known
 
     return changed_s

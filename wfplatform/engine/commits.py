@@ -119,7 +119,7 @@ class Commits:
         return self._again.next_s
 
     def _refused(self, taken: Mapping[UUID, Live], refusal: Refusal) -> bool:
-        """Something of an execution cannot be stored: it fails. False if that cannot be written either, for now."""
+        """Something of an execution cannot be stored: it fails. False if that cannot be written either."""
         error = unrecorded(refusal.error, refusal.elements)
         facts = {
             "execution": str(refusal.execution),

@@ -89,8 +89,8 @@ class DaskExecutor:
         self._on_workers = on_workers
         self._futures: dict[str, Future[Any]] = {}
         self._needs: dict[str, frozenset[str]] = {}
-        self._sent_over: dict[str, object] = {}
         self._in_doubt = False
+        self._unknown: set[str] = set()
         self._failed: set[str] = set()
         self._dead: dict[str, dict[str, bool]] = {}
         self._exits = Exits()
@@ -189,32 +189,28 @@ class DaskExecutor:
             # Another scheduler at the same address, or the same one that has forgotten this client.
             self._ready = False
             self._prepare(client)
-            self._lose_unheard(client.scheduler_comm)
+            self._in_doubt = True
             self._tell(None, {"op": "wfp_adopt", "old": [self._engine], "new": self._engine})
             self._on_back()
         self._count(client)
         self._lose_unknown(client)
 
-    def _lose_unheard(self, comm: object) -> None:
-        """What was handed over while the connection broke may have gone nowhere, and nobody will ever say so."""
-        with self._lock:
-            keys = [key for key, sent_over in self._sent_over.items() if sent_over is not comm]
-            lost = [key for key in keys if key in self._futures]
-        self._take(keys)
-        if lost:
-            self._on_lost([(key, "", _SCHEDULER_LOST, True) for key in lost])
-
     def _lose_unknown(self, client: Client) -> None:
-        """Where the scheduler refused a task because it does not know what that needs, ask what else it does not know."""
+        """Ask the scheduler, when there is a doubt, for what it does not know: what was handed over while the connection broke
+        may have gone nowhere, and nobody else will ever say so.
+        """
         if not self._in_doubt:
             return
         self._in_doubt = False
         with self._lock:
             keys = [key for key, future in self._futures.items() if future.status != "finished"]
         states = client.sync(self._states, client, keys) if keys else {}
-        unknown = [key for key, state in states.items() if state is None]
+        unknown = {key for key, state in states.items() if state is None}
+        # Asked for twice: what was handed over a moment ago may still be on its way.
         with self._lock:
-            lost = [key for key in unknown if key in self._futures]
+            lost = [key for key in self._futures if key in unknown & self._unknown]
+        self._unknown = unknown.difference(lost)
+        self._in_doubt = self._in_doubt or bool(self._unknown)
         self._take(lost)
         if lost:
             self._on_lost([(key, "", _SCHEDULER_LOST, True) for key in lost])
@@ -250,8 +246,6 @@ class DaskExecutor:
         groups: dict[tuple[object, ...], list[ClusterTask]] = {}
         for task in tasks:
             groups.setdefault((task.lane, task.priority, *sorted(task.resources.items())), []).append(task)
-        # Asked for before anything is sent: what leaves over a newer one is taken for lost, rather than never to be lost.
-        comm = self._client.scheduler_comm
         for group in groups.values():
             first = group[0]
             futures = self._client.get(
@@ -264,7 +258,6 @@ class DaskExecutor:
             with self._lock:
                 self._futures |= {str(future.key): future for future in futures}
                 self._needs |= {task.key: frozenset(task.needs) for task in group if task.needs}
-                self._sent_over |= {task.key: comm for task in group}
             for future in futures:
                 future.add_done_callback(self._ended)
 
@@ -276,7 +269,6 @@ class DaskExecutor:
             futures = [future for key in keys if (future := self._futures.pop(key, None)) is not None]
             for key in keys:
                 self._needs.pop(key, None)
-                self._sent_over.pop(key, None)
                 self._failed.discard(key)
         for future in futures:
             future.release()
@@ -295,6 +287,7 @@ class DaskExecutor:
             if self._futures.pop(key, None) is None:
                 return  # released by the engine itself
             reason, blameless = _SCHEDULER_LOST, True
+            # Refused, perhaps because what it needs is not there.
             self._in_doubt = self._in_doubt or error is None
             if error is not None:
                 reason = f"{type(error).__name__}: {error}"
