@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import psutil
 from distributed import Client
 
 from wfplatform.bootstrap.platform import EmbeddedPlatform
+from wfplatform.bootstrap.processes import tcp_answers
 from wfplatform.bootstrap.supervisor import PlatformAddress, ensure_running, status, stop
 from wfplatform.executors.security import cluster_security
 from wfplatform.settings import Settings
@@ -24,7 +26,10 @@ __all__ = [
     "broken_engines",
     "broken_workers",
     "client_of",
+    "dask_process",
+    "dask_scheduler",
     "ended",
+    "free_port",
     "in_script",
     "inherited",
     "lines",
@@ -118,6 +123,40 @@ def client_of(address: PlatformAddress) -> Client:
     return Client(
         address.scheduler_address, security=cluster_security(address.cluster_tls), timeout=30, set_as_default=False
     )
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody holds."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def dask_process(*command: str, path: Sequence[Path] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of Dask as somebody else starts it, such as `worker tcp://127.0.0.1:8786`; ended at the end.
+
+    Args:
+        path: folders from which it can import, besides those of the tests.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [REPOSITORY, *path]))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *command],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def dask_scheduler(address: str, *, path: Sequence[Path] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """A scheduler of somebody else's at this address, which answers."""
+    with dask_process("scheduler", "--host", address, "--no-dashboard", path=path) as process:
+        until(lambda: tcp_answers(address.removeprefix("tcp://")), "the scheduler")
+        yield process
 
 
 def ended(execution: Any) -> str:

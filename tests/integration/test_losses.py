@@ -125,6 +125,19 @@ def test_executions_survive_the_loss_of_the_scheduler(platform: EmbeddedPlatform
     assert pid_of(platform.settings, "engine-0") == engine
 
 
+def test_executions_survive_that_somebody_restarts_the_cluster(platform: EmbeddedPlatform, mark: str) -> None:
+    @workflow
+    def through(mark: str) -> Any:
+        return workload.total(workload.slow.map(list(range(40)), mark=mark))
+
+    execution = platform.run(through, {"mark": mark})
+    until(lambda: len(lines(mark)) >= 10, "some of it")
+    with client_of(platform.address) as client:
+        client.restart(wait_for_workers=False)
+    assert execution.result(PATIENCE_S) == sum(range(40))
+    assert {(one.lost, str(one.state)) for one in execution.nodes()} == {(0, "completed")}
+
+
 @pytest.mark.full
 def test_a_frozen_worker_with_a_timed_node_is_replaced(platform: EmbeddedPlatform, mark: str) -> None:
     @workflow

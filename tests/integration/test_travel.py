@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import textwrap
@@ -18,11 +17,18 @@ from typing import Any
 import pytest
 
 from tests.integration import workload
-from tests.integration.running import PATIENCE_S, in_script, script_environment, until, whole
+from tests.integration.running import (
+    PATIENCE_S,
+    dask_process,
+    dask_scheduler,
+    free_port,
+    in_script,
+    script_environment,
+    whole,
+)
 from wfplatform import workflow
 from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.platform import EmbeddedPlatform
-from wfplatform.bootstrap.processes import tcp_answers
 from wfplatform.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("platform")
@@ -365,33 +371,18 @@ def one() -> Any:
     return workload.small()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def elsewhere(open_folder: Path) -> Iterator[EmbeddedPlatform]:
     """A platform on a Dask cluster that somebody else started, with one worker of two threads and without nanny."""
     address = f"tcp://127.0.0.1:{free_port()}"
-    site = pretend(open_folder / "worker", "1.0.0")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(site)])}
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
+    path = [pretend(open_folder / "worker", "1.0.0")]
     settings = Settings.load(
         home=open_folder / "elsewhere", scheduler_address=address, lease_s=2, stop_grace_s=0.5, idle_stop_s=600
     )
+    worker = ("worker", address, "--nthreads", "2", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
     with ExitStack() as stack:
-        for command in (
-            ["scheduler", "--host", address, "--no-dashboard"],
-            ["worker", address, "--nthreads", "2", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1",
-             "--local-directory", str(open_folder)],
-        ):  # fmt: skip
-            process = subprocess.Popen([sys.executable, "-m", "dask", *command], **quiet)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-            if command[0] == "scheduler":
-                until(lambda: tcp_answers(address.removeprefix("tcp://")), "the scheduler")
+        stack.enter_context(dask_scheduler(address, path=path))
+        stack.enter_context(dask_process(*worker, "--local-directory", str(open_folder), path=path))
         yield stack.enter_context(whole(settings))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -35,6 +36,8 @@ CLIENT_CONFIG: Final[dict[str, Any]] = {
 IO_FIRST: Final = 0.5
 """Added to the priority of the I/O lane: it holds a thread for a moment only, so it never queues behind CPU-bound nodes."""
 LOOK_EVERY_S: Final = 1.0
+GIVE_UP_S: Final = 5.0
+"""How long a client that is of no use may take to close."""
 GATHER_S: Final = 0.1
 """What a dead worker took with it is reported together, and not before the reason of its death had time to arrive."""
 
@@ -58,6 +61,7 @@ class DaskExecutor:
         on_lost: gets tasks that will not end; those of one worker together, in the order in which they were submitted.
         on_back: called when the scheduler answers again after it was away.
         on_workers: called when workers have come or gone, with what each that came says of itself, and all that are there.
+        patience_s: for how long a client may be without connection before another takes its place.
 
     Raises:
         UnreachableError: the scheduler does not answer.
@@ -76,6 +80,7 @@ class DaskExecutor:
         on_lost: Callable[[Sequence[Loss]], None],
         on_back: Callable[[], None],
         on_workers: Callable[[Mapping[str, Any], Collection[str]], None],
+        patience_s: float = 45.0,
     ) -> None:
         self._address = address
         self._security = security
@@ -87,10 +92,9 @@ class DaskExecutor:
         self._on_lost = on_lost
         self._on_back = on_back
         self._on_workers = on_workers
+        self._patience_s = patience_s
         self._futures: dict[str, Future[Any]] = {}
         self._needs: dict[str, frozenset[str]] = {}
-        self._in_doubt = False
-        self._unknown: set[str] = set()
         self._failed: set[str] = set()
         self._dead: dict[str, dict[str, bool]] = {}
         self._exits = Exits()
@@ -102,6 +106,7 @@ class DaskExecutor:
         self._stop = threading.Event()
         dask.config.set(CLIENT_CONFIG)
         self._client = self._connect()
+        self._last_connected_s = time.monotonic()
         self._comm: object = None
         self._prepare(self._client)
         self._keeper = threading.Thread(target=self._keep, name="wfplatform-cluster", daemon=True)
@@ -112,10 +117,11 @@ class DaskExecutor:
     def submit(self, tasks: Sequence[ClusterTask]) -> None:
         """Hand tasks over; while the scheduler is away they are kept until it is back."""
         with self._lock:
-            if not self._ready or self._client.status != "running":
+            client = self._client
+            if self._ready and client.status == "running" and client.scheduler_comm is self._comm:
+                self._send(tasks)
+            else:
                 self._backlog.extend(tasks)
-                return
-        self._send(tasks)
 
     def release(self, keys: Sequence[str]) -> None:
         """Forget tasks; Dask drops their values when no other task needs them."""
@@ -178,40 +184,40 @@ class DaskExecutor:
 
     def _look_after(self) -> None:
         client = self._client
-        if client.status == "closed":
-            # It gives up by itself after half a minute.
+        connected = (
+            client.status == "running" and client.scheduler_comm is not None and not client.scheduler_comm.closed()
+        )
+        if connected:
+            self._last_connected_s = time.monotonic()
+        elif client.status == "closed" or time.monotonic() > self._last_connected_s + self._patience_s:
+            # It gives up by itself after half a minute, or else something in it broke and it would try for ever.
             self._ready = False
+            client.close(timeout=GIVE_UP_S)
             client = self._client = self._connect()
-        if client.status != "running":
+        else:
             self._ready = False
             return
         if client.scheduler_comm is not self._comm:
-            # Another scheduler at the same address, or the same one that has forgotten this client.
+            # Another scheduler at the same address, or the same one that has forgotten this client and all it asked for.
             self._ready = False
+            self._lose_unwatched(all_of_them=True)
             self._prepare(client)
-            self._in_doubt = True
             self._tell(None, {"op": "wfp_adopt", "old": [self._engine], "new": self._engine})
             self._on_back()
         self._count(client)
-        self._lose_unknown(client)
+        self._lose_unwatched()
 
-    def _lose_unknown(self, client: Client) -> None:
-        """Ask the scheduler, when there is a doubt, for what it does not know: what was handed over while the connection broke
-        may have gone nowhere, and nobody else will ever say so.
+    def _lose_unwatched(self, *, all_of_them: bool = False) -> None:
+        """Report tasks that the client has struck off its list: after a lost connection, or when somebody restarted the cluster.
+
+        Of one that had ended before, with its outcomes still on their way, Dask says no word more.
+
+        Args:
+            all_of_them: take every task for one of these, as some may have gone into a connection that was breaking.
         """
-        if not self._in_doubt:
-            return
-        self._in_doubt = False
         with self._lock:
-            keys = [key for key, future in self._futures.items() if future.status != "finished"]
-        states = client.sync(self._states, client, keys) if keys else {}
-        unknown = {key for key, state in states.items() if state is None}
-        # Asked for twice: what was handed over a moment ago may still be on its way.
-        with self._lock:
-            lost = [key for key in self._futures if key in unknown & self._unknown]
-        self._unknown = unknown.difference(lost)
-        self._in_doubt = self._in_doubt or bool(self._unknown)
-        self._take(lost)
+            lost = [key for key, future in self._futures.items() if all_of_them or future.cancelled()]
+            self._take(lost)
         if lost:
             self._on_lost([(key, "", _SCHEDULER_LOST, True) for key in lost])
 
@@ -228,8 +234,8 @@ class DaskExecutor:
             self._comm = comm
             self._ready = True
             backlog, self._backlog = self._backlog, []
-        if backlog:
-            self._send(backlog)
+            if backlog:
+                self._send(backlog)
 
     def _count(self, client: Client) -> None:
         workers = frozenset(client.scheduler_info(n_workers=-1)["workers"])
@@ -255,9 +261,8 @@ class DaskExecutor:
                 priority=first.priority + (IO_FIRST if first.lane is Lane.IO else 0),
                 resources=dict(first.resources) or None,
             )
-            with self._lock:
-                self._futures |= {str(future.key): future for future in futures}
-                self._needs |= {task.key: frozenset(task.needs) for task in group if task.needs}
+            self._futures |= {str(future.key): future for future in futures}
+            self._needs |= {task.key: frozenset(task.needs) for task in group if task.needs}
             for future in futures:
                 future.add_done_callback(self._ended)
 
@@ -283,17 +288,16 @@ class DaskExecutor:
             # Tasks that needed the killed one fail with the same error and are not to blame.
             self._note(str(getattr(error.last_worker, "address", "")), {key: error.task != key})
             return
+        if error is None:
+            # Those struck off with it are planned anew together.
+            self._lose_unwatched()
+            return
         with self._lock:
             if self._futures.pop(key, None) is None:
                 return  # released by the engine itself
-            reason, blameless = _SCHEDULER_LOST, True
-            # Refused, perhaps because what it needs is not there.
-            self._in_doubt = self._in_doubt or error is None
-            if error is not None:
-                reason = f"{type(error).__name__}: {error}"
-                blameless = bool(self._failed & self._needs.get(key, frozenset()))
-                self._failed.add(key)
-        self._on_lost([(key, "", reason, blameless)])
+            blameless = bool(self._failed & self._needs.get(key, frozenset()))
+            self._failed.add(key)
+        self._on_lost([(key, "", f"{type(error).__name__}: {error}", blameless)])
 
     def _values_lost(self, event: tuple[float, Mapping[str, Any]]) -> None:
         # They had ended, but perhaps not told all of it: who had is released already.
@@ -346,9 +350,6 @@ class DaskExecutor:
             )
         except OSError as error:
             logger.warning("worker not ended", extra={"worker": address, "reason": str(error)})
-
-    async def _states(self, client: Client, keys: list[str]) -> Any:
-        return await _scheduler(client).get_task_status(keys=keys)
 
     async def _ask(self, client: Client, message: dict[str, Any], workers: list[str] | None) -> Any:
         return await _scheduler(client).broadcast(msg=message, workers=workers, on_error="ignore")
