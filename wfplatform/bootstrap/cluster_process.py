@@ -21,6 +21,7 @@ import dask.config
 from distributed import Scheduler
 
 from wfplatform.executors.security import cluster_security
+from wfplatform.telemetry.log_lines import log_lines
 from wfplatform.worker.parent import on_parent_end, tell_ready
 
 __all__ = ["SCHEDULER_CONFIG", "main"]
@@ -95,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tls", type=Path, required=True)
     parser.add_argument("--ready-fd", type=int)
     options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    log_lines()
     with dask.config.set(SCHEDULER_CONFIG):
         asyncio.run(serve(options.port, tls=options.tls, ready_fd=options.ready_fd))
     return 0

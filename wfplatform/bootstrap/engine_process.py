@@ -33,6 +33,7 @@ from wfplatform.settings import Settings
 from wfplatform.store import migration
 from wfplatform.store.engine_store import PostgresEngineStore
 from wfplatform.store.notify import Listener, PostgresNotifier
+from wfplatform.telemetry.log_lines import log_lines
 from wfplatform.worker.parent import on_parent_end, tell_ready
 from wfplatform.worker.site import SitePlugin
 from wfplatform.worker.stream import topic_of
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     faulthandler.register(signal.SIGUSR1)
     settings = Settings.load()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_lines(settings.log_level.upper())
     return run_engine(settings, cluster_tls=options.tls, ready_fd=options.ready_fd)
 
 

@@ -33,6 +33,7 @@ from wfplatform.bootstrap.survivors import write_down
 from wfplatform.errors import WfError
 from wfplatform.store.child_process import last_lines
 from wfplatform.store.embedded import EmbeddedServer
+from wfplatform.telemetry.log_lines import log_lines
 
 __all__ = ["Supervisor", "main"]
 
@@ -341,17 +342,6 @@ class Supervisor:
                 }
 
 
-class FieldFormatter(logging.Formatter):
-    """Constant message first, then the fields given as `extra`."""
-
-    _KNOWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line a record, plus the traceback of an error."""
-        fields = " ".join(f"{k}={v}" for k, v in vars(record).items() if k not in self._KNOWN)
-        return f"{super().format(record)} {fields}".rstrip()
-
-
 def main(argv: list[str]) -> int:
     """Entry point, used by `wfplatform.bootstrap.supervisor` only: the order comes by standard input,
     `argv[0]` is the ready pipe.
@@ -364,9 +354,7 @@ def main(argv: list[str]) -> int:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FieldFormatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_lines()
     with os.fdopen(int(argv[0]), "w", encoding="utf-8") as ready:
         return Supervisor(order, ready).run()
 

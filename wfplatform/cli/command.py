@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -18,6 +17,7 @@ import typer
 
 from wfplatform.cli.screen import Screen
 from wfplatform.errors import PlatformError, WfError
+from wfplatform.telemetry.log_lines import log_lines
 
 __all__ = [
     "COMPLETED",
@@ -127,20 +127,8 @@ def _defect(error: Exception) -> WfError:
     )
 
 
-class _Fields(logging.Formatter):
-    """The constant message, then the fields given as `extra`."""
-
-    _KNOWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = [f"{name}={value}" for name, value in vars(record).items() if name not in self._KNOWN]
-        return " ".join([super().format(record), *fields])
-
-
 def _log(level: int) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Fields("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    log_lines(level, shape="%(levelname)s %(name)s: %(message)s")
     # A misspelt setting is the user's to mend; what the platform's own threads warn of mends itself.
     logging.getLogger("wfplatform.settings").setLevel(logging.WARNING)
 

@@ -19,6 +19,7 @@ from distributed import Nanny, Security, Status
 
 from wfplatform.executors.exits import EXITS_TOPIC
 from wfplatform.executors.security import cluster_security
+from wfplatform.telemetry.log_lines import log_lines
 from wfplatform.worker.muster import Muster, NoWorkerError
 from wfplatform.worker.parent import on_parent_end, tell_ready
 
@@ -52,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 def run_host(options: HostOptions) -> int:
     """Runs until told to stop or until no worker comes up; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True)
+    log_lines()
     # What a killed host left behind: spilled values of workers that no longer exist.
     shutil.rmtree(options.local_folder, ignore_errors=True)
     options.local_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
