@@ -123,11 +123,15 @@ def collect(modules: Iterable[str]) -> Sources:
     files: dict[str, bytes] = {}
     origins: dict[str, str] = {}
     installed: set[str] = set()
+    asked: set[str] = set()
     seen: set[str] = set()
     queue = sorted(set(modules))
     total_bytes = 0
     while queue:
         name = queue.pop()
+        if name in asked:
+            continue
+        asked.add(name)
         top = name.partition(".")[0]
         place = locate(top)
         if place.origin is Origin.INSTALLED:
@@ -233,6 +237,7 @@ def _is_namespace(top: str) -> bool:
     return spec is not None and spec.origin is None
 
 
+@lru_cache(maxsize=4096)
 def _is_installed(path: Path) -> bool:
     if not _SKIPPED_DIRECTORIES.isdisjoint(path.parts):
         return True
