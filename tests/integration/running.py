@@ -148,7 +148,11 @@ def dask_process(*command: str, path: Sequence[Path] = ()) -> Iterator[subproces
         yield process
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # a worker that is told to end while it ends may wait for ever
+            process.kill()
+            process.wait()
 
 
 @contextmanager

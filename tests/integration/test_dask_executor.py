@@ -7,23 +7,32 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from distributed import Client, get_worker
 
+from tests.integration.proxy import proxied
 from tests.integration.running import dask_process, dask_scheduler, free_port, until
 from wfplatform.compiler.dask_graph import ClusterTask
 from wfplatform.executors.dask import DaskExecutor, Loss
-from wfplatform.worker.site import SitePlugin
+from wfplatform.worker.site import SitePlugin, here
 
 TOPIC = "wfplatform-test"
 SILENT = b"silent"
 """An order whose outcome is never sent, as if its worker's message had been lost."""
 
 
+KEPT = b"kept until "
+"""An order whose outcome goes through the worker's stream once a file is there, which stands behind it."""
+
+
 def answer(order: bytes, *_: object) -> bytes:
     """What stands for a segment: its outcome is its order."""
-    if order != SILENT:
+    if order.startswith(KEPT):
+        until(Path(order.removeprefix(KEPT).decode()).exists, "the file")
+        here().stream.add("test", UUID(int=1), 1, "s-1", [], closed=True, now=True)
+    elif order != SILENT:
         get_worker().log_event(TOPIC, order)
     return order
 
@@ -33,23 +42,31 @@ class Cluster:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
-        self.address = f"tcp://127.0.0.1:{free_port()}"
+        port = free_port()
+        self.address = f"tcp://127.0.0.1:{port}"
         self.told: set[str] = set()
         self.lost: list[Loss] = []
+        self.heard: list[str] = []
         self.start()
+        self.way = stack.enter_context(proxied(port))
         executor = DaskExecutor(
-            self.address,
+            f"tcp://127.0.0.1:{self.way.port}",
             topic=TOPIC,
             engine="test",
             plugin=SitePlugin(artifact_url=folder.as_uri(), release="1"),
             runner=answer,
-            on_outcomes=lambda body: self.told.add(body.decode()),
+            on_outcomes=self.hear,
             on_lost=self.lost.extend,
-            on_back=lambda: None,
+            on_away=lambda: self.heard.append("away"),
+            on_back=lambda: self.heard.append("back"),
             on_workers=lambda said, there: None,
             patience_s=2,
         )
         self.executor = stack.enter_context(closing(executor))
+
+    def hear(self, body: bytes) -> None:
+        self.told.add(body.decode("latin-1"))
+        self.heard.append("outcome")
 
     def start(self) -> None:
         self.scheduler = self._stack.enter_context(dask_scheduler(self.address))
@@ -128,6 +145,25 @@ def test_what_is_handed_over_while_connections_break_is_heard_of_again(cluster: 
     assert all(blameless for *_, blameless in cluster.lost)
 
 
+def test_what_was_said_while_nobody_heard_it_is_heard_before_the_cluster_is_back(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.run("wfp-told")
+    until(lambda: cluster.told, "the worker")
+    cluster.run("wfp-kept", KEPT + bytes(tmp_path / "go"))
+    with Client(cluster.address, set_as_default=False) as other:
+        until(lambda: any(other.processing().values()), "the start")
+        cluster.heard.clear()
+        cluster.way.cut()
+        until(lambda: cluster.lost, "the loss")
+        (tmp_path / "go").touch()
+        until(lambda: not any(other.processing().values()), "the end")
+    assert cluster.heard == ["away"]
+    cluster.way.mend()
+    until(lambda: "back" in cluster.heard, "the connection")
+    assert cluster.heard == ["away", "outcome", "back"]
+
+
 def test_a_client_that_does_not_find_back_is_replaced(cluster: Cluster) -> None:
     cluster.run("wfp-before")
     until(lambda: "wfp-before" in cluster.told, "the outcome")
@@ -135,7 +171,7 @@ def test_a_client_that_does_not_find_back_is_replaced(cluster: Cluster) -> None:
     # As an error in what reads its connection would leave it: it looks alive, and will never hear of anything again.
     client.loop.add_callback(client._handle_report_task.cancel)
     restarted(cluster)
-    until(lambda: client.status == "closed", "the end of the client")
+    until(lambda: client.status == "closed" and "back" in cluster.heard, "another client")
     cluster.run("wfp-after")
     until(lambda: "wfp-after" in cluster.told, "the outcome after it")
     assert [key for key, *_ in cluster.lost] == ["wfp-before"]

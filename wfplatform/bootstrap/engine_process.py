@@ -21,7 +21,7 @@ from wfplatform.artifacts.sweep import Sweeping
 from wfplatform.bootstrap.cluster_facts import ClusterFacts
 from wfplatform.bootstrap.system import SystemClock, SystemIds, release
 from wfplatform.core.announcement import ENGINE_CHANNEL
-from wfplatform.engine.cluster import ClusterBack, OutcomesArrived, TaskLost
+from wfplatform.engine.cluster import ClusterAway, ClusterBack, OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.loop import EngineLoop, Lease, Wake
 from wfplatform.engine.options import EngineOptions
@@ -99,6 +99,7 @@ def run_engine(settings: Settings, *, cluster_tls: Path | None = None, ready_fd:
         runner=run_segment,
         on_outcomes=lambda body: loop.post(OutcomesArrived(body)),
         on_lost=lambda losses: loop.post(*(TaskLost(*loss) for loss in losses)),
+        on_away=lambda: loop.post(ClusterAway()),
         on_back=lambda: loop.post(ClusterBack()),
         on_workers=cluster.see,
     )

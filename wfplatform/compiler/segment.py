@@ -183,6 +183,12 @@ class Flights:
         """What a segment computes."""
         return self._segments.get(segment, ())
 
+    def has(self, node: str, element: Element) -> bool:
+        """Whether any segment computes an element."""
+        span = Span.of(node, element)
+        chunks = self._chunks.get((node, span.prefix), ())
+        return any(chunk.start <= span.start < chunk.stop for chunk in chunks)
+
     def of(self, node: str) -> list[tuple[Span, str]]:
         """What flies of a node, and in which segment."""
         return [

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from wfplatform.compiler.dask_graph import ClusterTask
 
-__all__ = ["ClusterBack", "ClusterReport", "Executor", "OutcomesArrived", "Sink", "TaskLost"]
+__all__ = ["ClusterAway", "ClusterBack", "ClusterReport", "Executor", "OutcomesArrived", "Sink", "TaskLost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,16 @@ class TaskLost:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterAway:
+    """The scheduler does not answer. Nothing is handed over until it is back: what workers say then may make it needless."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterBack:
-    """The scheduler answers again after it was away."""
+    """The scheduler answers again after it was away, and what workers said in the meantime has been reported."""
 
 
-type ClusterReport = OutcomesArrived | TaskLost | ClusterBack
+type ClusterReport = OutcomesArrived | TaskLost | ClusterAway | ClusterBack
 type Sink = Callable[[ClusterReport], None]
 
 
@@ -46,7 +51,7 @@ class Executor(Protocol):
     """Runs tasks somewhere and reports to the sink it was given. Calls do not wait for the cluster."""
 
     def submit(self, tasks: Sequence[ClusterTask]) -> None:
-        """Hand tasks over; each needs only earlier ones and what was submitted before."""
+        """Hand tasks over; each needs only those before it and what was submitted. They are lost while the cluster is away."""
         ...
 
     def release(self, keys: Sequence[str]) -> None:

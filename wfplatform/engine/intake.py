@@ -14,7 +14,7 @@ from wfplatform.compiler.payload import Delivery, read_outcomes, read_returned, 
 from wfplatform.core.event import Event, GivenBack, Outcomes, SegmentClosed, SegmentLost
 from wfplatform.core.execution import NodeRuns, NodeState, Outcome, OutcomeKind, Span
 from wfplatform.core.ports import Clock
-from wfplatform.engine.cluster import ClusterBack, ClusterReport, OutcomesArrived, TaskLost
+from wfplatform.engine.cluster import ClusterAway, ClusterBack, ClusterReport, OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.live import Live
@@ -42,7 +42,7 @@ class Intake:
         costs: learns from outcomes.
         clock: tells the time.
 
-    `received` holds (worker, stream) -> numbers of messages taken in and not yet acknowledged.
+    `away` is whether the cluster is. `received` holds (worker, stream) -> numbers of messages taken in and not yet acknowledged.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Intake:
         self._costs = costs
         self._clock = clock
         self._seen: dict[UUID, list[Outcome]] = {}
+        self.away = False
         self.received: dict[tuple[str, str], list[int]] = {}
 
     def take(self, reports: Iterable[ClusterReport]) -> None:
@@ -79,7 +80,10 @@ class Intake:
                         arrived.setdefault(delivery.execution, []).append((delivery, message.worker))
                 case TaskLost():
                     lost.append(report)
+                case ClusterAway():
+                    self.away = True
                 case ClusterBack():
+                    self.away = False
                     self._replan()
         for execution, deliveries in arrived.items():
             live = self._live.get(execution)
@@ -101,7 +105,10 @@ class Intake:
             if delivery.epoch != live.claim.epoch:
                 logger.info("stale outcome refused", extra={"execution": str(live.id), "epoch": delivery.epoch})
                 continue
-            outcomes.extend(_judged(live, outcome) for outcome in read_outcomes(live.graph, delivery, worker))
+            read = read_outcomes(live.graph, delivery, worker)
+            if delivery.segment not in live.flights:
+                read = _without_replaced(live, read)
+            outcomes.extend(_judged(live, outcome) for outcome in read)
             if delivery.returned:
                 returned.append(delivery)
             if delivery.closed:
@@ -171,6 +178,19 @@ class Intake:
             event = SegmentLost(segment, spans, report.worker, report.reason, started=began, blameless=not suspected)
             self._apply(live, event)
         live.note_work(self._clock.now())
+
+
+def _without_replaced(live: Live, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+    """What a segment says that was given up: of elements that run anew elsewhere, nothing; these may have begun."""
+    found = []
+    for outcome in outcomes:
+        element = outcome.element[: live.graph.by_id[outcome.node].rank]
+        if live.flights.has(outcome.node, element):
+            facts = {"execution": str(live.id), "node": outcome.node, "element": element, "attempt": outcome.attempt}
+            logger.info("stale attempt refused", extra=facts)
+        else:
+            found.append(outcome)
+    return tuple(found)
 
 
 def _judged(live: Live, outcome: Outcome) -> Outcome:

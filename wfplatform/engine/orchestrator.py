@@ -332,6 +332,8 @@ class Orchestrator:
 
     def _plan(self) -> None:
         """Plan what may have become ready and hand it over."""
+        if self._intake.away:
+            return  # when the cluster is back, everything is planned
         waiting, self._batch.to_plan = self._batch.to_plan, {}
         planned: list[tuple[Live, Planned]] = []
         try:

@@ -1,7 +1,7 @@
 """Segments on a Dask cluster, local or remote, through `distributed.Client`.
 
 Outcomes come as worker events; the fate of a task is known from its future. A thread of its own keeps the connection. Refuses a
-scheduler that does not answer, and to wait for one once it did: tasks are kept until it is back.
+scheduler that does not answer, and to wait for one once it did: while it is away, tasks that are handed over are lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from wfplatform.compiler.dask_graph import ClusterTask, build
 from wfplatform.core.policy import Lane
 from wfplatform.errors import UnreachableError
 from wfplatform.executors.exits import EXITS_TOPIC, MEMORY_TOPIC, Exits
-from wfplatform.executors.scheduler_plugin import LOSSES_TOPIC, ORDERS_TOPIC, SegmentsPlugin
+from wfplatform.executors.scheduler_plugin import ADOPTED_TOPIC, LOSSES_TOPIC, ORDERS_TOPIC, SegmentsPlugin
 
 __all__ = ["CLIENT_CONFIG", "DaskExecutor", "Loss"]
 
@@ -38,6 +38,8 @@ IO_FIRST: Final = 0.5
 LOOK_EVERY_S: Final = 1.0
 GIVE_UP_S: Final = 5.0
 """How long a client that is of no use may take to close."""
+HEAR_S: Final = 2.0
+"""For so long workers may take to send again what they said while the scheduler was away."""
 GATHER_S: Final = 0.1
 """What a dead worker took with it is reported together, and not before the reason of its death had time to arrive."""
 
@@ -59,7 +61,8 @@ class DaskExecutor:
         runner: the function that stands in the graph.
         on_outcomes: gets messages of workers, packed.
         on_lost: gets tasks that will not end; those of one worker together, in the order in which they were submitted.
-        on_back: called when the scheduler answers again after it was away.
+        on_away: called when the scheduler does not answer any more, before tasks are reported lost because of that.
+        on_back: called when it answers again, and what workers said in the meantime has been reported.
         on_workers: called when workers have come or gone, with what each that came says of itself, and all that are there.
         patience_s: for how long a client may be without connection before another takes its place.
 
@@ -78,6 +81,7 @@ class DaskExecutor:
         runner: Callable[..., Any],
         on_outcomes: Callable[[bytes], None],
         on_lost: Callable[[Sequence[Loss]], None],
+        on_away: Callable[[], None],
         on_back: Callable[[], None],
         on_workers: Callable[[Mapping[str, Any], Collection[str]], None],
         patience_s: float = 45.0,
@@ -90,6 +94,7 @@ class DaskExecutor:
         self._runner = runner
         self._on_outcomes = on_outcomes
         self._on_lost = on_lost
+        self._on_away = on_away
         self._on_back = on_back
         self._on_workers = on_workers
         self._patience_s = patience_s
@@ -98,30 +103,32 @@ class DaskExecutor:
         self._failed: set[str] = set()
         self._dead: dict[str, dict[str, bool]] = {}
         self._exits = Exits()
-        self._backlog: list[ClusterTask] = []
         self._lock = threading.RLock()
         self._slots = 1
         self._workers: frozenset[str] = frozenset()
-        self._ready = False
+        self._ready = self._told_away = False
+        self._unheard: set[str] = set()
+        self._all_heard = threading.Event()
         self._stop = threading.Event()
         dask.config.set(CLIENT_CONFIG)
         self._client = self._connect()
         self._last_connected_s = time.monotonic()
-        self._comm: object = None
+        self._comm: object = self._client.scheduler_comm
         self._prepare(self._client)
+        self._ready = True
         self._keeper = threading.Thread(target=self._keep, name="wfplatform-cluster", daemon=True)
         self._keeper.start()
 
     # -- the port
 
     def submit(self, tasks: Sequence[ClusterTask]) -> None:
-        """Hand tasks over; while the scheduler is away they are kept until it is back."""
+        """Hand tasks over; while the scheduler is away they are lost."""
         with self._lock:
-            client = self._client
-            if self._ready and client.status == "running" and client.scheduler_comm is self._comm:
+            if self._is_ready():
                 self._send(tasks)
-            else:
-                self._backlog.extend(tasks)
+                return
+        self._tell_away()
+        self._on_lost([(task.key, "", _SCHEDULER_LOST, True) for task in tasks])
 
     def release(self, keys: Sequence[str]) -> None:
         """Forget tasks; Dask drops their values when no other task needs them."""
@@ -162,6 +169,17 @@ class DaskExecutor:
 
     # -- the connection
 
+    def _tell_away(self) -> None:
+        """Before anything is reported lost because of that."""
+        with self._lock:
+            if not self._told_away:
+                self._told_away = True
+                self._on_away()
+
+    def _is_ready(self) -> bool:
+        client = self._client
+        return self._ready and client.status == "running" and client.scheduler_comm is self._comm
+
     def _connect(self) -> Client:
         try:
             name = "wfplatform-engine"
@@ -201,9 +219,13 @@ class DaskExecutor:
             # Another scheduler at the same address, or the same one that has forgotten this client and all it asked for.
             self._ready = False
             self._lose_unwatched(all_of_them=True)
+            comm = client.scheduler_comm
             self._prepare(client)
-            self._tell(None, {"op": "wfp_adopt", "old": [self._engine], "new": self._engine})
-            self._on_back()
+            self._hear_again()
+            with self._lock:
+                self._comm, self._ready = comm, True
+                self._told_away = False
+                self._on_back()
         self._count(client)
         self._lose_unwatched()
 
@@ -215,6 +237,8 @@ class DaskExecutor:
         Args:
             all_of_them: take every task for one of these, as some may have gone into a connection that was breaking.
         """
+        if not self._is_ready():
+            self._tell_away()
         with self._lock:
             lost = [key for key, future in self._futures.items() if all_of_them or future.cancelled()]
             self._take(lost)
@@ -222,20 +246,31 @@ class DaskExecutor:
             self._on_lost([(key, "", _SCHEDULER_LOST, True) for key in lost])
 
     def _prepare(self, client: Client) -> None:
-        comm = client.scheduler_comm
         for plugin in self._plugins:
             client.register_plugin(plugin)
         client.subscribe_topic(self._topic, lambda event: self._on_outcomes(event[1]))
         client.subscribe_topic(LOSSES_TOPIC, self._values_lost)
         client.subscribe_topic(EXITS_TOPIC, self._exits.ended)
         client.subscribe_topic(MEMORY_TOPIC, self._exits.too_large)
+        client.subscribe_topic(ADOPTED_TOPIC, self._adopted)
         self._count(client)
-        with self._lock:
-            self._comm = comm
-            self._ready = True
-            backlog, self._backlog = self._backlog, []
-            if backlog:
-                self._send(backlog)
+
+    def _hear_again(self) -> None:
+        """Have workers send again what they said while nobody heard it, and wait until it is here: it need not be done again.
+
+        One that does not answer may have died, or be held by a node.
+        """
+        self._unheard = set(self._workers)
+        self._all_heard.clear()
+        self._tell(None, {"op": "wfp_adopt", "old": [self._engine], "new": self._engine})
+        if self._unheard:
+            self._all_heard.wait(HEAR_S)
+
+    def _adopted(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        if event[1]["engine"] == self._engine:
+            self._unheard.discard(event[1]["worker"])
+            if not self._unheard:
+                self._all_heard.set()
 
     def _count(self, client: Client) -> None:
         workers = frozenset(client.scheduler_info(n_workers=-1)["workers"])
@@ -268,9 +303,6 @@ class DaskExecutor:
 
     def _take(self, keys: Sequence[str]) -> None:
         with self._lock:
-            gone = set(keys)
-            if self._backlog:
-                self._backlog = [task for task in self._backlog if task.key not in gone]
             futures = [future for key in keys if (future := self._futures.pop(key, None)) is not None]
             for key in keys:
                 self._needs.pop(key, None)

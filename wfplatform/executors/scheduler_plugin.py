@@ -12,6 +12,7 @@ from typing import Any, Final
 from distributed import Scheduler, SchedulerPlugin
 
 __all__ = [
+    "ADOPTED_TOPIC",
     "IO_KEY_PREFIX",
     "KEY_PREFIX",
     "LOSSES_TOPIC",
@@ -28,6 +29,8 @@ TOPIC_PREFIX: Final = "wfplatform-"
 """Event topics of this platform begin with it."""
 ORDERS_TOPIC: Final = "wfplatform-orders"
 """What is sent here is handed on: {"workers": addresses or None for all, "message": {"op": ...}}."""
+ADOPTED_TOPIC: Final = "wfplatform-adopted"
+"""Here a worker says that it has sent again what was kept for an engine: {"engine": its name, "worker": address}."""
 LOSSES_TOPIC: Final = "wfplatform-losses"
 """Tells what a worker took with it: {"worker": address, "computed": keys whose values are gone}."""
 

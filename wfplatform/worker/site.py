@@ -22,7 +22,7 @@ from wfplatform.artifacts import Artifacts
 from wfplatform.compiler.payload import unpack_order
 from wfplatform.core.policy import Lane
 from wfplatform.executors.exits import GIVEN_UP_EXIT_CODE
-from wfplatform.executors.scheduler_plugin import IO_KEY_PREFIX, KEY_PREFIX
+from wfplatform.executors.scheduler_plugin import ADOPTED_TOPIC, IO_KEY_PREFIX, KEY_PREFIX
 from wfplatform.worker import capture
 from wfplatform.worker.attempt import Attempt, Watch
 from wfplatform.worker.lanes import Lanes
@@ -212,8 +212,10 @@ class Site:
             self.stream.watch()
         return stopped
 
-    def _adopt(self, old: Sequence[str], new: str) -> int:
-        return self.stream.adopt(old, new)
+    def _adopt(self, old: Sequence[str], new: str) -> None:
+        self.stream.adopt(old, new)
+        # On the same way as what was sent, so that it arrives when all of that has.
+        self._worker.log_event(ADOPTED_TOPIC, {"engine": new, "worker": self._worker.address})
 
     def _describe(self) -> Mapping[str, Any]:
         return {

@@ -60,6 +60,17 @@ def test_a_segment_that_gave_all_back_still_flies() -> None:
     assert ("a" in flights, flights.spans("a"), flights.chunks("r", ())) == (True, (), ())
 
 
+def test_it_is_known_which_elements_fly() -> None:
+    flights = Flights()
+    flights.add("s-1", [Span("month", (), 0, 2), Span.of("total", ())])
+    assert flights.has("month", (1,))
+    assert flights.has("total", ())
+    assert not flights.has("month", (2,))
+    assert not flights.has("month", (1, 0))
+    flights.remove("s-1")
+    assert not flights.has("month", (1,))
+
+
 def test_a_segment_names_its_spans() -> None:
     segment = Segment(id="s", members=(Member(Span.whole("a"), 1), Member(Span("m", (), 0, 2), 3)))
     assert segment.spans == (Span.whole("a"), Span("m", (), 0, 2))

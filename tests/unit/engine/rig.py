@@ -14,7 +14,7 @@ from wfplatform.compiler.payload import Delivery, Part, pack_delivery, unpack_or
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
 from wfplatform.core.ports import Commit, NewExecution, Publication, StoredVersion
 from wfplatform.core.record import ExecutionRecord
-from wfplatform.engine.cluster import OutcomesArrived
+from wfplatform.engine.cluster import ClusterReport, OutcomesArrived
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.orchestrator import Orchestrator
@@ -164,7 +164,7 @@ class Rig:
         assert record.state == "failed", record
         return dict(record.error or {})
 
-    def turn(self, *reports: OutcomesArrived, look: bool = True) -> None:
+    def turn(self, *reports: ClusterReport, look: bool = True) -> None:
         """One turn, and more as long as there is more to do at once."""
         for _ in range(100):
             if not self.engine.turn(reports, look=look):
