@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help demo test test-full check fmt bench bench-full lock clean setup setup-test
+.PHONY: help demo test test-full simulate check fmt bench bench-full lock clean setup setup-test
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -17,6 +17,10 @@ test: setup-test ## run all tests but those marked full
 
 test-full: setup-test ## run every test, the minutes-long ones too
 	@$(PYTEST) -n auto --dist loadfile
+
+SEEDS := 2000
+simulate: setup-test ## simulate executions in which everything goes wrong: make simulate SEEDS=2000
+	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)
 
 check: setup-test ## format, lint, types, layers and house rules
 	@rc=0; run() { printf '%s\n' "--- $$*"; "$$@" || rc=1; }; \

@@ -191,8 +191,9 @@ POLICIES: tuple[dict[str, Any], ...] = (
 class _Reader:
     """Makes nodes of steps."""
 
-    def __init__(self, values: list[Value]) -> None:
+    def __init__(self, values: list[Value], delay_s: float) -> None:
         self.values = values
+        self.delay_s = delay_s
         self.outputs: list[Any] = []
 
     def pick(self, at: int, fewest: int = 0) -> Value:
@@ -296,7 +297,7 @@ class _Reader:
     def do_delay(self, step: Step) -> None:
         value = self.pick(step.reads[0])
         rank = rank_of(value.proxy)
-        self.keep(delay(seconds=0, value=value.proxy), value.depth if not rank else 0)
+        self.keep(delay(seconds=self.delay_s, value=value.proxy), value.depth if not rank else 0)
 
     def do_child(self, step: Step) -> None:
         child = CHILDREN[step.number % len(CHILDREN)]
@@ -313,16 +314,17 @@ def rank_of(proxy: Any) -> int:
     return proxy._wf_trace.rank(proxy._wf_ref.node) if type(proxy).__name__ == "Output" else 0
 
 
-def drawn(plan: Sequence[Step], returned: int) -> Workflow[..., Any]:
+def drawn(plan: Sequence[Step], returned: int, delay_s: float = 0.0) -> Workflow[..., Any]:
     """The workflow of a plan, with parameters `n: int` and `xs: list[int]`.
 
     Args:
         plan: its steps.
         returned: which shape its result has.
+        delay_s: how long its delays are.
     """
 
     def flow(n: int, xs: list[int]) -> Any:
-        reader = _Reader([Value(n, 0), Value(xs, 1)])
+        reader = _Reader([Value(n, 0), Value(xs, 1)], delay_s)
         reader.steps(plan)
         outputs = reader.outputs or [n]
         match returned % 3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -15,10 +16,12 @@ from wfplatform.engine.cluster import ClusterReport, OutcomesArrived
 from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.errors import PlatformError
 
-__all__ = ["EngineLoop", "Lease", "Wake"]
+__all__ = ["AWAY_S", "EngineLoop", "Lease", "Wake"]
 
 logger = logging.getLogger(__name__)
 
+AWAY_S: Final = 0.2
+"""A database that does not answer is asked again after this time."""
 _MOST_REPORTS: Final = 500
 _MOST_BYTES: Final = 512 * 1024
 """Taken into one batch; a few thousand outcomes, which take ten times as much room once they are opened."""
@@ -66,20 +69,28 @@ class Lease:
         self._thread.join(timeout=5)
 
     def _keep(self) -> None:
-        while not self._stop.wait(self._lease_s / 4):
-            started_s = self._clock.monotonic_s()
-            try:
-                held = self._store.renew(self._engine_id, lease_s=self._lease_s)
-            except PlatformError as error:
-                logger.warning("lease not renewed", extra={"reason": error.message})
-                # Another engine may take over as soon as the lease has run out: stop well before.
-                held = self._clock.monotonic_s() - self._renewed_s < self._lease_s * 0.8
-            else:
-                self._renewed_s = started_s
-            if not held:
+        while not self._stop.wait(self.pause_s):
+            if not self.renew():
                 self.lost = True
                 self._on_lost()
                 return
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds between two renewals."""
+        return self._lease_s / 4
+
+    def renew(self) -> bool:
+        """Renew it once; False when it is lost, or soon may be."""
+        started_s = self._clock.monotonic_s()
+        try:
+            held = self._store.renew(self._engine_id, lease_s=self._lease_s)
+        except PlatformError as error:
+            logger.warning("lease not renewed", extra={"reason": error.message})
+            # Another engine may take over as soon as the lease has run out: stop well before.
+            return self._clock.monotonic_s() - self._renewed_s < self._lease_s * 0.8
+        self._renewed_s = started_s
+        return held
 
 
 class EngineLoop:
@@ -109,6 +120,9 @@ class EngineLoop:
         self._housekeeping = housekeeping
         self._inbox: queue.SimpleQueue[Sequence[Message]] = queue.SimpleQueue()
         self._stopping = False
+        self._looked_s = -math.inf
+        self._more = False
+        self._left: Sequence[ClusterReport] = ()
 
     def post(self, *messages: Message) -> None:
         """Called from any thread; what is posted together comes into one batch."""
@@ -125,35 +139,51 @@ class EngineLoop:
         Raises:
             ConflictError: code `fenced`; another engine has taken over.
         """
-        looked_s = -1e9
-        more = False
-        left: list[ClusterReport] = []
-        while not self._stopping:
-            now_s = self._clock.monotonic_s()
-            reports, woken = self._gather(0.0 if more else self._patience(now_s - looked_s))
+        while True:
+            reports, woken = self._gather(self.patience_s)
             if self._stopping:
-                break
-            reports = [*left, *reports]
-            now_s = self._clock.monotonic_s()
-            polled = now_s - looked_s >= self._poll_s
-            try:
-                if polled:
-                    self._leases.take_over(self._orchestrator.engine_id)
-                    self._housekeeping()
-                look = woken or polled or more
-                left = []
-                more = self._orchestrator.turn(reports, look=look)
-            except PlatformError as error:
-                logger.warning("the database does not answer", extra={"reason": error.message})
-                # Taken in once more: a report that comes twice changes nothing, one that is lost is not sent again.
-                left, more = reports, False
-                threading.Event().wait(0.2)
-                continue
-            if look:
-                looked_s = now_s
+                return
+            if not self.step(reports, woken=woken):
+                threading.Event().wait(AWAY_S)
 
-    def _patience(self, since_look_s: float) -> float:
-        patience_s = max(0.0, self._poll_s - since_look_s)
+    def step(self, reports: Sequence[ClusterReport], *, woken: bool) -> bool:
+        """Take in what came, and whatever is due.
+
+        Args:
+            reports: of the cluster.
+            woken: whether somebody says that the database has something new.
+
+        Returns:
+            whether the database answers; if not, it is given `AWAY_S`, and nothing of the reports is forgotten.
+
+        Raises:
+            ConflictError: code `fenced`; another engine has taken over.
+        """
+        reports = [*self._left, *reports]
+        now_s = self._clock.monotonic_s()
+        polled = now_s - self._looked_s >= self._poll_s
+        try:
+            if polled:
+                self._leases.take_over(self._orchestrator.engine_id)
+                self._housekeeping()
+            look = woken or polled or self._more
+            self._more = self._orchestrator.turn(reports, look=look)
+        except PlatformError as error:
+            logger.warning("the database does not answer", extra={"reason": error.message})
+            # Taken in once more: a report that comes twice changes nothing, one that is lost is not sent again.
+            self._left, self._more = reports, False
+            return False
+        self._left = []
+        if look:
+            self._looked_s = now_s
+        return True
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds until a step is due although nothing comes in."""
+        if self._more:
+            return 0.0
+        patience_s = max(0.0, self._poll_s - (self._clock.monotonic_s() - self._looked_s))
         linger_s = self._orchestrator.patience_s
         if linger_s is not None:
             patience_s = min(patience_s, linger_s)

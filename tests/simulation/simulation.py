@@ -1,0 +1,376 @@
+"""One simulation: random workflows; engines, a cluster and a store that fail; and what must hold all the same."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from tests.contract.drawn import Step, drawn
+from tests.simulation.bench import Bench
+from wfplatform import Workflow
+from wfplatform.app.changes import ChangeCounter
+from wfplatform.app.executions import Executions
+from wfplatform.authoring.document import definition_digest
+from wfplatform.authoring.ending import Completed, Failed, Skipped
+from wfplatform.compiler.tree import open_output
+from wfplatform.core.event import Recorded
+from wfplatform.core.execution import Element, ExecutionState, NodeState, Run
+from wfplatform.core.graph import NodeKind
+from wfplatform.core.identifier import DEFAULT_TENANT
+from wfplatform.core.ports import Commit, NewCommand, NewExecution, Publication
+from wfplatform.engine.options import EngineOptions
+from wfplatform.engine.testing.faulty_store import StoreFaults
+from wfplatform.engine.testing.memory import MemoryStore
+from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
+from wfplatform.engine.testing.memory_contents import StoredElement
+from wfplatform.engine.testing.simulated_cluster import SimulatedCluster
+from wfplatform.engine.testing.simulated_engine import Habits, SimulatedEngine
+from wfplatform.engine.testing.simulated_worker import Ran
+from wfplatform.engine.testing.world import World, WorldIds
+
+__all__ = ["BrokenPromiseError", "Simulation", "simulate"]
+
+STORM_S: Final = 20.0
+"""For so long things go wrong."""
+CALM_S: Final = 600.0
+"""And within this time after it everything must have ended."""
+REST_S: Final = 30.0
+"""For what is still on its way then."""
+WORDS: Final = {Completed: "completed", Failed: "failed", Skipped: "skipped"}
+KINDS: Final = ("call",) * 3 + ("map",) * 4 + ("pair", "part", "zip", "loop", "delay", "child", "children", "choice")
+SHOWN: Final = 6
+
+
+class BrokenPromiseError(AssertionError):
+    """Something that must hold does not."""
+
+
+class Started(NamedTuple):
+    """An execution that a user asked for."""
+
+    flow: Workflow[..., Any]
+    parameters: Mapping[str, Any]
+
+
+class _Silence:
+    def notify(self, channel: str, payloads: Iterable[str]) -> None:
+        """Engines are called by the simulation itself."""
+
+
+class Simulation:
+    """A world from a seed.
+
+    Args:
+        seed: decides everything.
+        bench: runs orders.
+    """
+
+    def __init__(self, seed: int, bench: Bench) -> None:
+        world = self.world = World(seed)
+        random = world.random
+        self._bench = bench
+        self._ids = WorldIds(world)
+        self._store = MemoryStore(now=lambda: world.now)
+        self._catalog = MemoryCatalog(self._store, ids=self._ids)
+        self._executions = Executions(
+            catalog=self._catalog,
+            records=MemoryReader(self._store),
+            changes=ChangeCounter(),
+            notifier=_Silence(),
+            open_value=lambda output: open_output(output, bench.artifacts.load),
+            ids=self._ids,
+            tenant_id=DEFAULT_TENANT,
+            actor="user",
+        )
+        self._started: dict[UUID, Started] = {}
+        self._cancelled: set[UUID] = set()
+        self._killed: Counter[tuple[UUID, int, Element]] = Counter()
+        self._writers: dict[tuple[UUID, int], UUID] = {}
+        self._writer = UUID(int=0)
+        self._watch_writers()
+        self._is_rough = world.chance(0.85)
+        self._cluster = SimulatedCluster(
+            world,
+            bench,
+            workers=random.randint(1, 3),
+            on_ran=self._ran,
+            on_killed=self._was_killed,
+            doubled=0.1 if self._is_rough else 0.0,
+            longest_s=random.choice((0.05, 0.3, 1.0)),
+        )
+        share = random.choice((0.0, 0.01, 0.05)) if self._is_rough else 0.0
+        faults = StoreFaults(
+            silent=share, unsaid=share, slow=share, crash=share / 2, slowest_s=random.choice((0.1, 1.0, 4.0))
+        )
+        habits = Habits(options=EngineOptions(linger_s=random.choice((0.0, 0.03))), faults=faults)
+        self._engines = [
+            SimulatedEngine(f"engine-{number}", world, self._store, self._cluster, self._ids, self, habits)
+            for number in range(random.randint(1, 3))
+        ]
+
+    def run(self) -> None:
+        """Let it happen, and check what must hold.
+
+        Raises:
+            BrokenPromiseError: something does not.
+        """
+        world = self.world
+        for _ in range(world.random.randint(1, 3)):
+            world.after(world.between(0.0, 3.0), "user", self._start)
+        if self._is_rough:
+            for _ in range(world.random.randint(0, 10)):
+                world.after(world.between(0.0, STORM_S), "fate", self._strike)
+        world.run(lambda: False, STORM_S)
+        for engine in self._engines:
+            engine.be_calm()
+        for execution in self._started:
+            self._ask(execution, "resume")
+        if not world.run(self._all_ended, CALM_S):
+            rows = self._store.contents.executions
+            raise BrokenPromiseError(
+                f"not ended: {', '.join(f'{_short(id)} {rows[id].state}' for id in self._started)}"
+            )
+        world.run(lambda: False, REST_S)
+        self._check()
+
+    # -- what engines share
+
+    def publish(self, digest: str, body: bytes) -> None:
+        """Put a program where workers find it."""
+        self._bench.publish(digest, body)
+
+    def call(self, channel: str, payloads: Iterable[str]) -> None:
+        """Tell engines; some do not hear it."""
+        del channel, payloads
+        for engine in self._engines:
+            if self.world.chance(0.9):
+                self.world.after(self.world.between(0.0, 0.02), "network", engine.wake)
+
+    def written(self, engine: UUID, commit: Commit) -> None:
+        """A commit is about to be done."""
+        self._writer = engine
+        changed = [f"{r.recorded.node}{[*r.recorded.element]} {r.recorded.run.state}" for r in commit.nodes[:SHOWN]]
+        more = f" and {len(commit.nodes) - SHOWN} more" if len(commit.nodes) > SHOWN else ""
+        ended = [f"{_short(change.id)} {change.state}" for change in commit.executions]
+        self.world.note(f"store/{engine.hex[-4:]}", f"commit: {', '.join([*ended, *changed])}{more}")
+
+    # -- what is watched
+
+    def _watch_writers(self) -> None:
+        record = self._store.contents.record
+
+        def recorded(execution: UUID, epoch: int, what: Recorded) -> None:
+            first = self._writers.setdefault((execution, epoch), self._writer)
+            if first != self._writer:
+                raise BrokenPromiseError(f"two engines wrote into {_short(execution)} at epoch {epoch}")
+            record(execution, epoch, what)
+
+        self._store.contents.record = recorded  # type: ignore[method-assign]
+
+    def _ran(self, ran: Ran) -> None:
+        words = f"runs {_short(ran.execution)} node {ran.place}{[*ran.element]} try {ran.attempt}"
+        self.world.note(ran.worker, words)
+        known = self._started.get(ran.execution)
+        if known is None or not ran.wanted or self._store.contents.executions[ran.execution].state.final:
+            return
+        node = known.flow.graph.nodes[ran.place].id
+        stored = self._store.contents.elements.get(ran.execution, {}).get((node, ran.element))
+        if stored is not None and stored.run.state is NodeState.COMPLETED:
+            raise BrokenPromiseError(f"{ran.worker} {words}, though that is committed")
+
+    def _was_killed(self, execution: UUID, place: int, element: Element) -> None:
+        self._killed[execution, place, element] += 1
+
+    # -- what happens
+
+    def _start(self) -> None:
+        random = self.world.random
+        flow = drawn(_steps(random, 2, 4), random.randint(0, 2), random.choice((0.0, 0.5, 4.0)))
+        given = {"n": random.randint(-3, 3), "xs": [random.randint(0, 5) for _ in range(random.randint(0, 3))]}
+        own = definition_digest(flow.as_definition(), self._bench.code.digest)
+        versions = [*((one, one.version, one.code) for one in flow.children.values()), (flow, own, self._bench.code)]
+        for one, digest, code in versions:
+            publication = Publication(
+                name=one.name, digest=digest, document=one.definition, code=code.to_bytes(), code_digest=code.digest
+            )
+            version = self._catalog.publish(DEFAULT_TENANT, publication)
+        new = NewExecution(
+            id=self._ids.new(),
+            version_id=version.id,
+            workflow_name=flow.name,
+            parameters=flow.parameters.to_json(given),
+            timeout_s=3600.0,
+        )
+        self._started[new.id] = Started(flow, given)
+        self.world.note("user", f"starts {_short(new.id)} with {json.dumps(given)}")
+        self._catalog.insert(DEFAULT_TENANT, [new])
+        self.call("", [])
+
+    def _ask(self, execution: UUID, kind: str) -> None:
+        if not self._store.contents.executions[execution].state.final:
+            self.world.note("user", f"asks {_short(execution)} to {kind}")
+            command = NewCommand(tenant_id=DEFAULT_TENANT, execution_id=execution, kind=kind, created_by="user")
+            self._store.contents.tell(command)
+            self.call("", [])
+
+    def _strike(self) -> None:
+        """Something goes wrong, or a user wants something."""
+        world = self.world
+        blows: tuple[Callable[[], None], ...] = (
+            self._cluster.kill_worker,
+            self._cluster.kill_worker,
+            self._cluster.kill_worker,
+            lambda: world.random.choice(self._engines).kill(),
+            lambda: world.random.choice(self._engines).kill(),
+            lambda: world.random.choice(self._engines).freeze(world.between(0.5, 6.0)),
+            lambda: self._cluster.stall_worker(world.between(0.5, 10.0)),
+            lambda: self._cluster.kill_scheduler(world.between(0.5, 4.0)),
+            lambda: self._cluster.cut(world.between(0.2, 5.0)),
+            lambda: self._take_store_away(world.between(0.3, 5.0)),
+            self._pause,
+            self._cancel,
+        )
+        world.random.choice(blows)()
+
+    def _take_store_away(self, duration_s: float) -> None:
+        self.world.note("store", f"is away for {duration_s:.1f} s")
+        for engine in self._engines:
+            engine.lose_store(duration_s)
+
+    def _pause(self) -> None:
+        if self._started:
+            execution = self.world.random.choice(list(self._started))
+            self._ask(execution, "pause")
+            self.world.after(self.world.between(0.1, 3.0), "user", lambda: self._ask(execution, "resume"))
+
+    def _cancel(self) -> None:
+        if self._started and self.world.chance(0.3):
+            execution = self.world.random.choice(list(self._started))
+            self._cancelled.add(execution)
+            self._ask(execution, "cancel")
+
+    def _all_ended(self) -> bool:
+        rows = self._store.contents.executions
+        return all(rows[id].state.final for id in self._started)
+
+    # -- what must hold
+
+    def _check(self) -> None:
+        contents = self._store.contents
+        for id, row in contents.executions.items():
+            _promise(row.state.final, f"the child {_short(id)} is {row.state}")
+            for (node, element), stored in contents.elements.get(id, {}).items():
+                _promise(stored.run.state.final, f"{node}{[*element]} of {_short(id)} is {stored.run.state} in the end")
+        for engine in self._engines:
+            _promise(not engine.orchestrator.live, f"{engine.name} still holds executions")
+            _promise(not engine.executor.known, f"{engine.name} still holds tasks {engine.executor.known}")
+            _promise(engine.orchestrator.next_timer_at is None, f"{engine.name} still holds a timer")
+        _promise(not self._cluster.tasks, f"the scheduler still holds tasks {self._cluster.tasks}")
+        _promise(not self._cluster.kept, "workers still hold messages that nobody acknowledged")
+        for id, known in self._started.items():
+            self._check_ending(id, known)
+
+    def _check_ending(self, id: UUID, known: Started) -> None:
+        """It ended as it would have without any trouble, unless trouble was the reason."""
+        row, flow = self._store.contents.executions[id], known.flow
+        elements = self._store.contents.elements.get(id, {})
+        if row.state is ExecutionState.CANCELLED:
+            _promise(id in self._cancelled, f"{_short(id)} was cancelled, and nobody had asked for it")
+            return
+        index = {node.id: number for number, node in enumerate(flow.graph.nodes)}
+        for (node, element), stored in elements.items():
+            if _code(stored) == "worker_lost" and flow.graph.by_id[node].type == NodeKind.PYTHON:
+                words = f"{node}{[*element]} of {_short(id)} is blamed for the loss of workers that it was not on"
+                _promise(self._killed[id, index[node], element] >= 2, words)
+        if self._was_unlucky(flow, elements):
+            return
+        here = flow.local_execution(**known.parameters)
+        expected = {
+            (name, element): WORDS[type(ending)]
+            for name, found in here.nodes.items()
+            for element, ending in found.endings.items()
+        }
+        states = _states(flow, elements)
+        keys = [key for key in {**states, **expected} if states.get(key) != expected.get(key)]
+        differing = {key: (states.get(key), expected.get(key)) for key in keys}
+        _promise(not differing, f"{_short(id)} ended differently, node -> (there, expected): {differing}")
+        if not here.failures:
+            found = self._executions.result(id, 0.0)
+            _promise(found == here.result, f"{_short(id)} returned {found!r}, expected {here.result!r}")
+
+    def _was_unlucky(self, flow: Workflow[..., Any], elements: Mapping[tuple[str, Element], StoredElement]) -> bool:
+        """Whether trouble itself is part of how it ended: a node that lost two workers failed, here or in a child; or one that
+        fails in its first tries lost one of them, and so failed less often.
+        """
+        lost = any(
+            _code(stored) == "worker_lost"
+            for id, known in self._store.contents.elements.items()
+            if id not in self._started or known is elements
+            for stored in known.values()
+        )
+        return lost or any(
+            _has_lost(stored.run) and flow.graph.by_id[node].policy.attempts > 1
+            for (node, _), stored in elements.items()
+        )
+
+
+def simulate(seed: int, bench: Bench) -> tuple[World, Exception | None]:
+    """Run one.
+
+    Returns:
+        its world, and what was wrong.
+    """
+    made = Simulation(seed, bench)
+    try:
+        made.run()
+    except Exception as error:
+        return made.world, error
+    return made.world, None
+
+
+def _steps(random: Random, depth: int, most: int) -> tuple[Step, ...]:
+    return tuple(_step(random, depth) for _ in range(random.randint(1 if depth == 2 else 0, most)))
+
+
+def _step(random: Random, depth: int) -> Step:
+    kind = random.choice(KINDS if depth else KINDS[:-1])
+    inner = (_steps(random, depth - 1, 3), _steps(random, depth - 1, 3)) if kind == "choice" else ((), ())
+    few = [random.randint(0, 11) for _ in range(6)]
+    return Step(kind, random.randint(0, 7), tuple(few[:2]), tuple(few[2:]), inner)
+
+
+def _states(
+    flow: Workflow[..., Any], elements: Mapping[tuple[str, Element], StoredElement]
+) -> dict[tuple[str, Element], str]:
+    """The states of elements; those below a branch that ended as a whole are part of it, and turns of loops are not counted."""
+    ranks = {node.id: node.rank for node in flow.graph.nodes}
+    seen = {key: stored for key, stored in elements.items() if len(key[1]) <= ranks[key[0]]}
+    return {
+        (name, element): str(stored.run.state)
+        for (name, element), stored in seen.items()
+        if not any((name, element[:cut]) in seen for cut in range(len(element)))
+    }
+
+
+def _promise(holds: object, words: str) -> None:
+    if not holds:
+        raise BrokenPromiseError(words)
+
+
+def _code(stored: StoredElement) -> object:
+    """Why an element failed."""
+    error = stored.run.error or (stored.outcome.error if stored.outcome is not None else None)
+    return (error or {}).get("code")
+
+
+def _has_lost(run: Run) -> bool:
+    """Whether an attempt was lost: those that ended by themselves are fewer."""
+    return run.attempt > run.tries + (run.state is NodeState.COMPLETED)
+
+
+def _short(execution: UUID) -> str:
+    return execution.hex[-4:]

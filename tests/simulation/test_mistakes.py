@@ -1,0 +1,98 @@
+"""The simulation finds mistakes: each of these, made in the code that is shipped, breaks a promise within a few hundred seeds."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.simulation.bench import Bench, bench
+from tests.simulation.simulation import BrokenPromiseError, simulate
+from wfplatform.core import lifecycle
+from wfplatform.engine.commits import Commits
+from wfplatform.engine.dispatch import Dispatch
+from wfplatform.engine.intake import Intake
+from wfplatform.engine.loop import EngineLoop
+from wfplatform.engine.orchestrator import Orchestrator
+from wfplatform.engine.testing.memory import MemoryStore
+from wfplatform.engine.waits import Waits
+
+SEEDS = 400
+
+MISTAKES: dict[str, tuple[Any, str, str, str]] = {
+    "an epoch is not raised when an execution is taken over": (
+        MemoryStore, "_claimed", "epoch=free.epoch + 1", "epoch=max(free.epoch, 1)",
+    ),
+    "a commit that was not answered is given up": (
+        Commits, "write_unsent", "commit = self._unsent\n", "commit = self._unsent\n    self._unsent = None\n",
+    ),
+    "reports are forgotten when the store does not answer": (
+        EngineLoop, "step", "self._left, self._more = reports, False", "self._left, self._more = [], False",
+    ),
+    "a lost task is not told": (
+        Intake, "_lose", "for report in reports:", "for report in ():",
+    ),
+    "what a dead engine left is not taken over": (
+        EngineLoop, "step", "self._leases.take_over(self._orchestrator.engine_id)", "pass",
+    ),
+    "the timer of a retry or delay is not set again after a crash": (
+        lifecycle, "_claim", "draft.effects.append(SetTimer(name, element, run.due_at))", "pass",
+    ),
+    "a running node is not run again after a crash": (
+        lifecycle, "_claim", "draft.put(name, element, replace(run, state=NodeState.PENDING))", "pass",
+    ),
+    "the end of a child is not told its parent": (
+        Waits, "tell_parent", "if live.claim.parent is None:", "if True:",
+    ),
+    "a command that could not be followed counts as done": (
+        Orchestrator, "_command", "return  # not done: it comes again\n    self._batch",
+        "event = None\n    self._batch",
+    ),
+    "a failure that is told twice counts twice": (
+        lifecycle, "_take", "if known is not None and (known.state.final or _has_failed(known, outcome.attempt)):", "if False:",
+    ),
+    "what is decided is done before it is committed": (
+        Orchestrator, "_settle", "self._commits.write()", "self._follow()\n        self._commits.write()",
+    ),
+    "tasks are not released": (
+        Dispatch, "release", "if self._to_release:", "if False:",
+    ),
+    "outcomes are not acknowledged": (
+        Orchestrator, "_settle", "if self._intake.received:", "if False:",
+    ),
+    "the cluster never counts as back": (
+        Intake, "take", "self.away = False", "pass",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Bench]:
+    # Much is warned of when everything goes wrong.
+    logging.disable(logging.CRITICAL)
+    with bench() as made:
+        yield made
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_found(name: str, runner: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, function, right, wrong = MISTAKES[name]
+    monkeypatch.setattr(owner, function, mistaken(owner, function, right, wrong))
+    found = next(filter(None, (simulate(seed, runner)[1] for seed in range(SEEDS))), None)
+    assert isinstance(found, BrokenPromiseError), f"in {SEEDS} seeds nothing was noticed, but {found!r}"
+
+
+def mistaken(owner: Any, name: str, right: str, wrong: str) -> Any:
+    """A function of the shipped code with one thing in it changed."""
+    source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
+    assert source.count(right) == 1, f"{name} has changed: {right!r} stands in it {source.count(right)} times"
+    module = owner if inspect.ismodule(owner) else sys.modules[owner.__module__]
+    made: dict[str, Any] = {}
+    exec(compile(source.replace(right, wrong), f"<mistake in {name}>", "exec"), vars(module), made)
+    return made[name]

@@ -1,0 +1,37 @@
+"""Whatever goes wrong, executions end as they should, nothing that is committed runs again, and nothing is left behind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.bench import Bench, bench
+from tests.simulation.simulation import simulate
+
+SEEDS = 2000
+CHUNK = 100
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[Bench]:
+    # Much is warned of when everything goes wrong.
+    logging.disable(logging.CRITICAL)
+    with bench() as made:
+        yield made
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_promises_are_kept(runner: Bench, first: int) -> None:
+    broken = {
+        seed: str(error) for seed in range(first, first + CHUNK) if (error := simulate(seed, runner)[1]) is not None
+    }
+    assert broken == {}, "`python -m tests.simulation --trace SEED` tells the story of one"
+
+
+def test_a_seed_decides_everything(runner: Bench) -> None:
+    for seed in range(20):
+        first, again = simulate(seed, runner)[0], simulate(seed, runner)[0]
+        assert first.notes == again.notes
