@@ -108,7 +108,16 @@ class Simulation:
         )
         habits = Habits(options=EngineOptions(linger_s=random.choice((0.0, 0.03))), faults=faults)
         self._engines = [
-            SimulatedEngine(f"engine-{number}", world, self._store, self._cluster, self._ids, self, habits)
+            SimulatedEngine(
+                f"engine-{number}",
+                world,
+                self._store,
+                self._cluster,
+                self._ids,
+                self,
+                habits,
+                rate=random.choice((0.9998, 1.0, 1.0002)),
+            )
             for number in range(random.randint(1, 3))
         ]
 
@@ -167,9 +176,20 @@ class Simulation:
             first = self._writers.setdefault((execution, epoch), self._writer)
             if first != self._writer:
                 raise BrokenPromiseError(f"two engines wrote into {_short(execution)} at epoch {epoch}")
+            self._check_wait(execution, what)
             record(execution, epoch, what)
 
         self._store.contents.record = recorded  # type: ignore[method-assign]
+
+    def _check_wait(self, execution: UUID, what: Recorded) -> None:
+        """What waits for an instant goes on afterwards, by true time."""
+        before = self._store.contents.elements.get(execution, {}).get((what.node, what.element))
+        due_at = before.run.due_at if before is not None else None
+        if due_at is not None and what.run.state is not NodeState.WAITING and not self._cancelled:
+            early_s = (due_at - self.world.now).total_seconds()
+            _promise(
+                early_s < 0.05, f"{what.node}{[*what.element]} of {_short(execution)} went on {early_s:.3f} s early"
+            )
 
     def _ran(self, ran: Ran) -> None:
         words = f"runs {_short(ran.execution)} node {ran.place}{[*ran.element]} try {ran.attempt}"

@@ -26,6 +26,7 @@ from wfplatform.engine.costs import Costs
 from wfplatform.engine.loop import EngineLoop, Lease, Wake
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.orchestrator import Orchestrator
+from wfplatform.engine.shared_clock import SharedClock
 from wfplatform.errors import ConflictError
 from wfplatform.executors.dask import DaskExecutor
 from wfplatform.executors.security import cluster_security
@@ -75,12 +76,13 @@ def run_engine(settings: Settings, *, cluster_tls: Path | None = None, ready_fd:
     # The supervisor says where its own database and scheduler are; a lone engine is told by its settings.
     dsn, scheduler = settings.database_url, settings.scheduler_address
     migration.upgrade(dsn)
-    clock, ids = SystemClock(), SystemIds()
+    ids = SystemIds()
     engine_id = ids.new()
     artifacts = Artifacts(
         settings.artifacts_location, inline_limit_bytes=settings.inline_limit_bytes, allow_pickle=False
     )
     store = PostgresEngineStore(dsn)
+    clock = SharedClock(store.now, SystemClock().monotonic_s)
     notifier = PostgresNotifier(dsn)
     loop: EngineLoop
     cluster = ClusterFacts(lambda facts: store.note(engine_id, facts))
@@ -127,6 +129,7 @@ def run_engine(settings: Settings, *, cluster_tls: Path | None = None, ready_fd:
         for worker in orchestrator.stuck_workers():
             executor.restart_worker(worker)
         costs.save()
+        clock.look_after()
         store.look_after()
         sweeping.look_after()
         gc.collect(0)

@@ -272,6 +272,10 @@ class CachedResult(NamedTuple):
 class LeaseStore(Protocol):
     """Who may write. Only database time is compared."""
 
+    def now(self) -> datetime:
+        """The present instant by the clock of the database, aware UTC."""
+        ...
+
     def register(self, engine_id: UUID, *, lease_s: float, facts: Mapping[str, Json]) -> None:
         """Announce an engine and take its lease."""
         ...

@@ -13,6 +13,7 @@ import socket
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -85,6 +86,17 @@ class PostgresEngineStore:
         self.database.close()
 
     # -- leases
+
+    def now(self) -> datetime:
+        """The present instant by the clock of the database.
+
+        Raises:
+            UnreachableError: it does not answer.
+        """
+        row = self._retried(lambda connection: connection.execute("select clock_timestamp()").fetchone())
+        assert row is not None
+        at: datetime = row[0]
+        return at.astimezone(UTC)
 
     def register(self, engine_id: UUID, *, lease_s: float, facts: Mapping[str, Json]) -> None:
         """Announce an engine and take its lease.

@@ -14,6 +14,7 @@ from wfplatform.engine.costs import Costs
 from wfplatform.engine.loop import AWAY_S, EngineLoop, Lease
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.orchestrator import Orchestrator
+from wfplatform.engine.shared_clock import SharedClock
 from wfplatform.engine.testing.faulty_store import Crashed, FaultyStore, StoreFaults
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.simulated_cluster import SimulatedCluster
@@ -67,7 +68,7 @@ class SimulatedEngine:
         ids: makes identifiers.
         office: what else they share.
         habits: how it works.
-        ahead_s: by which its clock is wrong.
+        rate: seconds that its machine counts in a true one.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class SimulatedEngine:
         office: Office,
         habits: Habits,
         *,
-        ahead_s: float = 0.0,
+        rate: float = 1.0,
     ) -> None:
         self.name: Final = name
         self._world = world
@@ -89,7 +90,7 @@ class SimulatedEngine:
         self._ids = ids
         self._office = office
         self._habits = habits
-        self._clock = WorldClock(world, ahead_s)
+        self._machine = WorldClock(world, rate)
         self._life = 0
         self._inbox: list[ClusterReport] = []
         self._woken = False
@@ -135,6 +136,7 @@ class SimulatedEngine:
         engine_id = self._ids.new()
         self._store = FaultyStore(self._shared, self._world, self._faults, self.name, self._office.written)
         store: Any = self._store
+        clock = SharedClock(self._shared.now, self._machine.monotonic_s)
         self._shared.register(engine_id, lease_s=self._habits.lease_s, facts={})
         self._world.note(self.name, f"begins as {engine_id.hex[-4:]}")
         life = self._life
@@ -147,17 +149,17 @@ class SimulatedEngine:
             publish=self._office.publish,
             costs=Costs(store),
             executor=self.executor,
-            clock=self._clock,
+            clock=clock,
             ids=self._ids,
             notifier=_Notifier(self._office.call),
             options=self._habits.options,
         )
-        self._loop = EngineLoop(self.orchestrator, store, clock=self._clock)
+        self._loop = EngineLoop(self.orchestrator, store, clock=clock, housekeeping=clock.look_after)
         self._lease = Lease(
             engine_id,
             store,
             lease_s=self._habits.lease_s,
-            clock=self._clock,
+            clock=clock,
             on_lost=lambda: self._end("lost its lease"),
         )
         self._step_in(0.0)

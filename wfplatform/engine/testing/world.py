@@ -122,24 +122,20 @@ class World:
 
 
 class WorldClock:
-    """The clock of one machine of a world.
+    """What counts the seconds of one machine of a world.
 
     Args:
         world: whose time.
-        ahead_s: by which it is wrong.
+        rate: seconds it counts in a true one.
     """
 
-    def __init__(self, world: World, ahead_s: float = 0.0) -> None:
+    def __init__(self, world: World, rate: float = 1.0) -> None:
         self._world = world
-        self._ahead = timedelta(seconds=ahead_s)
-
-    def now(self) -> datetime:
-        """What it shows."""
-        return self._world.now + self._ahead
+        self._rate = rate
 
     def monotonic_s(self) -> float:
-        """Seconds that pass as truly as anywhere."""
-        return 1000.0 + self._world.now_s
+        """Seconds since some instant."""
+        return 1000.0 + self._world.now_s * self._rate
 
 
 class WorldIds:
