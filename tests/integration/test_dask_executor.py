@@ -30,8 +30,11 @@ KEPT = b"kept until "
 def answer(order: bytes, *_: object) -> bytes:
     """What stands for a segment: its outcome is its order."""
     if order.startswith(KEPT):
-        until(Path(order.removeprefix(KEPT).decode()).exists, "the file")
+        file = Path(order.removeprefix(KEPT).decode())
+        file.with_suffix(".begun").touch()
+        until(file.exists, "the file")
         here().stream.add("test", UUID(int=1), 1, "s-1", [], closed=True, now=True)
+        file.with_suffix(".said").touch()
     elif order != SILENT:
         get_worker().log_event(TOPIC, order)
     return order
@@ -151,13 +154,12 @@ def test_what_was_said_while_nobody_heard_it_is_heard_before_the_cluster_is_back
     cluster.run("wfp-told")
     until(lambda: cluster.told, "the worker")
     cluster.run("wfp-kept", KEPT + bytes(tmp_path / "go"))
-    with Client(cluster.address, set_as_default=False) as other:
-        until(lambda: any(other.processing().values()), "the start")
-        cluster.heard.clear()
-        cluster.way.cut()
-        until(lambda: cluster.lost, "the loss")
-        (tmp_path / "go").touch()
-        until(lambda: not any(other.processing().values()), "the end")
+    until((tmp_path / "go.begun").exists, "the start")
+    cluster.heard.clear()
+    cluster.way.cut()
+    until(lambda: cluster.lost, "the loss")
+    (tmp_path / "go").touch()
+    until((tmp_path / "go.said").exists, "the end")
     assert cluster.heard == ["away"]
     cluster.way.mend()
     until(lambda: "back" in cluster.heard, "the connection")

@@ -321,8 +321,9 @@ class DaskExecutor:
             self._note(str(getattr(error.last_worker, "address", "")), {key: error.task != key})
             return
         if error is None:
-            # Those struck off with it are planned anew together.
-            self._lose_unwatched()
+            # Those struck off with it are planned anew together; of one that the engine released, nobody has to hear.
+            if key in self._futures:
+                self._lose_unwatched()
             return
         with self._lock:
             if self._futures.pop(key, None) is None:
