@@ -34,7 +34,7 @@ from wfplatform.engine.testing.world import World, WorldIds
 
 __all__ = ["BrokenPromiseError", "Simulation", "simulate"]
 
-STORM_S: Final = 20.0
+STORM_S: Final = 8.0
 """For so long things go wrong."""
 CALM_S: Final = 600.0
 """And within this time after it everything must have ended."""
@@ -129,7 +129,7 @@ class Simulation:
         """
         world = self.world
         for _ in range(world.random.randint(1, 3)):
-            world.after(world.between(0.0, 3.0), "user", self._start)
+            world.after(world.between(0.0, STORM_S / 2), "user", self._start)
         if self._is_rough:
             for _ in range(world.random.randint(0, 10)):
                 world.after(world.between(0.0, STORM_S), "fate", self._strike)
