@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import sys
 import textwrap
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.simulation.bench import Bench, bench
+from tests.simulation.bench import Bench
 from tests.simulation.simulation import BrokenPromiseError, simulate
 from wfplatform.core import lifecycle
 from wfplatform.engine.commits import Commits
@@ -69,15 +67,6 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
         Intake, "take", "self.away = False", "pass",
     ),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[Bench]:
-    # Much is warned of when everything goes wrong.
-    logging.disable(logging.CRITICAL)
-    with bench() as made:
-        yield made
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("name", MISTAKES)

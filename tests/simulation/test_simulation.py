@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 
-from tests.simulation.bench import Bench, bench
+from tests.simulation.bench import Bench
 from tests.simulation.simulation import simulate
 
 SEEDS = 2000
 CHUNK = 100
-
-
-@pytest.fixture(scope="module")
-def runner() -> Iterator[Bench]:
-    # Much is warned of when everything goes wrong.
-    logging.disable(logging.CRITICAL)
-    with bench() as made:
-        yield made
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))

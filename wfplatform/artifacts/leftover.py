@@ -74,10 +74,8 @@ def _sweep[Name](
                 removed += 1
         except FileNotFoundError:  # its writer was quicker
             continue
-        except (
-            OSError,
-            NotImplementedError,
-        ) as error:  # somebody else's, or fsspec cannot tell: the others can go all the same
+        # It is somebody else's, or (fsspec's own answer) this storage cannot tell or remove; the others can go all the same.
+        except (OSError, NotImplementedError) as error:
             stayed.append(error)
     if stayed:
         extra = {"folder": folder, "count": len(stayed), "reason": str(stayed[0])}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from wfplatform import Workflow
+from wfplatform import Workflow, node, workflow
 from wfplatform.compiler.dask_graph import ClusterTask
 from wfplatform.compiler.payload import Delivery, Part, pack_delivery, unpack_order
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
@@ -21,7 +21,18 @@ from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog
 
-__all__ = ["Cluster", "Rig", "Time"]
+__all__ = ["Cluster", "Rig", "Time", "same", "wide"]
+
+
+@node
+def same(x: Any) -> Any:
+    return x
+
+
+@workflow
+def wide(xs: list[int]) -> Any:
+    """Elements for which nothing waits."""
+    return same.map(xs)
 
 
 class Time:

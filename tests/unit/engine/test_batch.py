@@ -5,25 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from tests.unit.engine.rig import Rig
-from wfplatform import delay, node, workflow
+from tests.unit.engine.rig import Rig, same, wide
+from wfplatform import delay, workflow
 from wfplatform.compiler.segment import Limits
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.core.record import ExecutionRecord
 from wfplatform.engine.options import EngineOptions
 
 ONE_EACH = Limits(most=1, most_unknown=1)
-
-
-@node
-def same(x: Any) -> Any:
-    return x
-
-
-@workflow
-def wide(xs: list[int]) -> Any:
-    """Elements for which nothing waits."""
-    return same.map(xs)
 
 
 @workflow

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 import pytest
 
-from tests.unit.engine.rig import Rig
-from wfplatform import node, workflow
+from tests.unit.engine.rig import Rig, wide
 from wfplatform.compiler.payload import Part
 from wfplatform.compiler.segment import Limits
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.engine.cluster import ClusterAway, ClusterBack, TaskLost
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.testing.memory_catalog import MemoryReader
-
-
-@node
-def same(x: Any) -> Any:
-    return x
-
-
-@workflow
-def wide(xs: list[int]) -> Any:
-    """Elements, each on its own."""
-    return same.map(xs)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.engine.rig import Rig
-from wfplatform import delay, node, workflow
+from tests.unit.engine.rig import Rig, same, wide
+from wfplatform import delay, workflow
 from wfplatform.compiler.segment import Limits
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import NodeState, Run
@@ -19,17 +19,6 @@ from wfplatform.engine.timers import Timers
 
 LINGER_S = 0.03
 ONE_EACH = Limits(most=1, most_unknown=1)
-
-
-@node
-def same(x: Any) -> Any:
-    return x
-
-
-@workflow
-def wide(xs: list[int]) -> Any:
-    """Elements for which nothing waits."""
-    return same.map(xs)
 
 
 @workflow

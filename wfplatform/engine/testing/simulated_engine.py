@@ -119,8 +119,7 @@ class SimulatedEngine:
 
     def lose_store(self, duration_s: float) -> None:
         """The store does not answer for a while."""
-        store = self._store
-        store.away_until_s = self._world.now_s + duration_s
+        self._store.away_until_s = self._world.now_s + duration_s
 
     def be_calm(self) -> None:
         """From now on nothing goes wrong between it and the store."""

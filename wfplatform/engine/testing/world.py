@@ -80,10 +80,6 @@ class World:
         """Somebody does nothing for a while; what they would have done happens afterwards."""
         self._held[who] = max(self._held.get(who, 0.0), self.now_s + duration_s)
 
-    def is_held(self, who: str) -> bool:
-        """Whether somebody does nothing at present."""
-        return self._held.get(who, 0.0) > self.now_s
-
     def run(self, until: Callable[[], bool], longest_s: float) -> bool:
         """Let things happen until a condition holds; False if it does not by a certain time."""
         end_s = self.now_s + longest_s
