@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_engine_store import change, claimed, commit, completed, engine, nodes
+from tests.contract.steps import change, claimed, commit, completed, engine, nodes
 from wfplatform.core.execution import ExecutionState
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.errors import UnstorableError
@@ -35,4 +35,4 @@ def test_what_can_never_be_stored_is_refused_and_nothing_is_written(
     assert nodes(subject, claim) == {}
     assert subject.reader.execution(DEFAULT_TENANT, claim.id).state is ExecutionState.RUNNING
     commit(subject, engine_id, claim, *records)  # the same engine goes on
-    assert len(subject.store.outputs(claim.id, [("a", None)])) == count
+    assert len(subject.store.outputs({claim.id: [("a", None)]})[claim.id]) == count

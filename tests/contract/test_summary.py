@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from tests.contract.test_engine_store import (
+from tests.contract.steps import (
     AT,
     T0,
     VALUE,

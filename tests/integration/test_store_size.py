@@ -57,7 +57,7 @@ def test_large_parameters_and_results_go_in_and_come_out(store: PostgresEngineSt
     ]
     store.commit(Commit(engine_id=engine, nodes=nodes))
     for claim in (few[0], few[-1]):
-        (stored,) = store.outputs(claim.id, [("a", ())])
+        (stored,) = store.outputs({claim.id: [("a", ())]})[claim.id]
         assert stored.outputs is not None
         assert stored.outputs["plain"]["value"] == TEXT
         assert stored.outputs["packed"]["body"] == TEXT.encode()

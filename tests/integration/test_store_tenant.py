@@ -137,7 +137,7 @@ def test_another_tenants_things_are_not_found(two: Two) -> None:
     assert list(reader.logs(DEFAULT_TENANT, foreign).items) == []
     assert list(reader.attempts(DEFAULT_TENANT, foreign).items) == []
     assert list(reader.summary(DEFAULT_TENANT, foreign)) == []
-    assert list(reader.outputs(DEFAULT_TENANT, foreign, [("a", ())])) == []
+    assert reader.outputs(DEFAULT_TENANT, {foreign: [("a", ())]}) == {}
     assert [row.id for row in reader.executions(DEFAULT_TENANT, total=True).items] == [two.executions[DEFAULT_TENANT]]
 
 

@@ -112,7 +112,7 @@ def test_text_that_cannot_be_stored_is_replaced(house: House, count: int) -> Non
 def test_a_value_comes_back_as_it_was(house: House, count: int, value: Any) -> None:
     outputs = {"result": {"codec": "json", "size": 9, "digest": "d", "value": value}}
     house.commit([done(index, outputs=outputs) for index in range(count)])
-    found = house.store.outputs(house.claim.id, [("a", (count - 1,))])[0].outputs
+    found = house.store.outputs({house.claim.id: [("a", (count - 1,))]})[house.claim.id][0].outputs
     assert found == outputs
     assert found is not None
     assert repr(found["result"]["value"]) == repr(value), "also 1.0 and 1, 0.0 and -0.0, and the order of keys"
@@ -126,7 +126,7 @@ def test_a_number_that_json_cannot_say_is_kept_as_bytes(house: House, count: int
         "plain": {"codec": "json", "size": 1, "digest": "e", "value": 1},
     }
     house.commit([done(index, outputs=outputs) for index in range(count)])
-    found = house.store.outputs(house.claim.id, [("a", (0,))])[0].outputs
+    found = house.store.outputs({house.claim.id: [("a", (0,))]})[house.claim.id][0].outputs
     assert found is not None
     assert found["plain"] == outputs["plain"]
     assert repr(json.loads(found["result"]["body"])) == repr(value)

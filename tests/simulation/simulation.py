@@ -106,7 +106,10 @@ class Simulation:
         faults = StoreFaults(
             silent=share, unsaid=share, slow=share, crash=share / 2, slowest_s=random.choice((0.1, 1.0, 4.0))
         )
-        habits = Habits(options=EngineOptions(linger_s=random.choice((0.0, 0.03))), faults=faults)
+        habits = Habits(
+            options=EngineOptions(linger_s=random.choice((0.0, 0.03)), sleep_after_s=random.choice((0.0, 0.2, 2.0))),
+            faults=faults,
+        )
         self._engines = [
             SimulatedEngine(
                 f"engine-{number}",

@@ -12,6 +12,7 @@ import pytest
 from tests.simulation.bench import Bench
 from tests.simulation.simulation import BrokenPromiseError, simulate
 from wfplatform.core import lifecycle
+from wfplatform.engine import vigil
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.intake import Intake
@@ -19,6 +20,7 @@ from wfplatform.engine.loop import EngineLoop
 from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.waits import Waits
+from wfplatform.engine.wishes import Wishes
 
 SEEDS = 400
 
@@ -48,7 +50,7 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
         Waits, "tell_parent", "if live.claim.parent is None:", "if True:",
     ),
     "a command that could not be followed counts as done": (
-        Orchestrator, "_command", "return  # not done: it comes again\n    self._batch",
+        Wishes, "follow", "return  # not done: it comes again\n    self._batch",
         "event = None\n    self._batch",
     ),
     "a failure that is told twice counts twice": (
@@ -62,6 +64,12 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
     ),
     "outcomes are not acknowledged": (
         Orchestrator, "_settle", "if self._intake.received:", "if False:",
+    ),
+    "one that sleeps is told no time to wake": (
+        vigil, "_wakes_at", "return min(due, default=None)", "return None",
+    ),
+    "one that is let go still has an owner": (
+        Orchestrator, "_look_round", "self._batch.let_go(live, wake_at)", "pass",
     ),
     "the cluster never counts as back": (
         Intake, "take", "self.away = False", "pass",

@@ -252,7 +252,7 @@ class Executions:
             for one, execution in completed.items():
                 graph = self.graph(execution.version_id)
                 wanted[one] = [(name, None) for name in shape_sources(graph, graph.result)]
-            stored = self._records.outputs_of_many(self._tenant_id, wanted) if any(wanted.values()) else {}
+            stored = self._records.outputs(self._tenant_id, wanted) if any(wanted.values()) else {}
             for one, execution in completed.items():
                 output = result_output(self.graph(execution.version_id), execution.parameters, stored.get(one, ()))
                 found[one] = self._open_value(output)

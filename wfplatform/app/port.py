@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Protocol
 from uuid import UUID
 
-from wfplatform.core.execution import Element, ExecutionState
+from wfplatform.core.execution import ExecutionState
 from wfplatform.core.graph import Json
-from wfplatform.core.ports import NewExecution, Publication, StoredRun, StoredVersion
+from wfplatform.core.ports import NewExecution, Publication, StoredRun, StoredVersion, Wanted
 from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
 
 __all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Records"]
@@ -76,16 +76,8 @@ class Records(Protocol):
         """Those of some executions that have ended."""
         ...
 
-    def outputs_of_many(
-        self, tenant_id: UUID, wanted: Mapping[UUID, Sequence[tuple[str, Element | None]]]
-    ) -> Mapping[UUID, Sequence[StoredRun]]:
-        """Outputs of elements of several executions."""
-        ...
-
-    def outputs(
-        self, tenant_id: UUID, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]
-    ) -> Sequence[StoredRun]:
-        """Outputs of elements, or (None) of all elements of a node."""
+    def outputs(self, tenant_id: UUID, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
+        """Outputs of elements of executions."""
         ...
 
 

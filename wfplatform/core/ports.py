@@ -13,6 +13,7 @@ from wfplatform.core.execution import Element, ExecutionState, Outcome, Run
 from wfplatform.core.graph import Json
 
 __all__ = [
+    "Asleep",
     "CacheStore",
     "CachedResult",
     "Claim",
@@ -34,6 +35,7 @@ __all__ = [
     "StoredRun",
     "StoredVersion",
     "VersionStore",
+    "Wanted",
 ]
 
 
@@ -121,6 +123,10 @@ class NewExecution:
     """A second one of the same workflow with the same key is not inserted."""
 
 
+type Wanted = Mapping[UUID, Iterable[tuple[str, Element | None]]]
+"""Execution -> nodes, each with an element or with None for all its elements."""
+
+
 class StoredRun(NamedTuple):
     """What is committed of one element."""
 
@@ -134,7 +140,8 @@ class StoredRun(NamedTuple):
 class Claim:
     """An execution that the engine now owns.
 
-    `runs` is what earlier engines committed of it, empty for a fresh one.
+    `runs` is what earlier engines committed of it, empty for a fresh one. `woken`: it was asleep, so nothing of it is on
+    the cluster.
     """
 
     id: UUID
@@ -155,6 +162,7 @@ class Claim:
     depth: int
     error: Mapping[str, Any] | None = None
     runs: Sequence[StoredRun] = ()
+    woken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +184,17 @@ class ExecutionChange:
     nodes_failed: int
 
 
+class Asleep(NamedTuple):
+    """An execution that an engine lets go because it only waits: nobody owns it until it is due, or a command for it comes.
+
+    `wake_at`: None = only a command wakes it.
+    """
+
+    id: UUID
+    epoch: int
+    wake_at: datetime | None
+
+
 class NodeRecord(NamedTuple):
     """A change of one element of one execution."""
 
@@ -195,6 +214,7 @@ class Commit:
         commands: for the engines of other executions: that a child has ended.
         cache: results that later executions may reuse.
         released: executions the engine gives up, to be claimed by any engine.
+        asleep: executions it lets go for as long as they wait.
     """
 
     engine_id: UUID
@@ -206,6 +226,7 @@ class Commit:
     commands_done: Sequence[int] = ()
     cache: Sequence[NewCacheEntry] = ()
     released: Sequence[UUID] = ()
+    asleep: Sequence[Asleep] = ()
     progress: Sequence[tuple[UUID, Outcome]] = ()
 
 
@@ -226,10 +247,12 @@ class Found(NamedTuple):
     Args:
         claims: executions it owns from now on; highest priority first, then oldest.
         commands: for what it owns, those just claimed among them, that are not done; oldest first.
+        next_wake_at: when the next one of those that are asleep is due, or was; None if none has a time.
     """
 
     claims: Sequence[Claim] = ()
     commands: Sequence[Command] = ()
+    next_wake_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +321,8 @@ class EngineStore(Protocol):
 
     def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0) -> Found:
         """Take up to `claims` executions that nobody owns and that are to run, and read up to `commands` commands for what
-        the engine then owns. The epoch of an execution grows by one when it is taken; a pending one runs.
+        the engine then owns. The epoch of an execution grows by one when it is taken; a pending one runs. One that is asleep is
+        taken when it is due, or when there is a command for it.
         """
         ...
 
@@ -312,8 +336,8 @@ class EngineStore(Protocol):
         """
         ...
 
-    def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
-        """What is committed of some elements, with their outputs; None = all elements of the node."""
+    def outputs(self, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
+        """What is committed of some elements, with their outputs; an execution of which nothing is found is left out."""
         ...
 
 

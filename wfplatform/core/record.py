@@ -83,6 +83,8 @@ class ExecutionRecord:
     parent: tuple[UUID, str, Element] | None
     depth: int
     idempotency_key: str | None = None
+    wake_at: datetime | None = None
+    """When the wait of one that nobody owns while it waits is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,7 @@ def _of_executions(commit: Commit, executions: AbstractSet[UUID]) -> Commit:
         children=[one for one in commit.children if one[1].parent is not None and one[1].parent[0] in executions],
         commands=[command for command in commit.commands if command.told_by in executions],
         cache=[entry for entry in commit.cache if entry.execution_id in executions],
+        asleep=[one for one in commit.asleep if one.id in executions],
         progress=[one for one in commit.progress if one[0] in executions],
     )
 
@@ -159,4 +160,5 @@ def _without_elements(commit: Commit) -> Commit:
         children=commit.children,
         commands=commit.commands,
         cache=commit.cache,
+        asleep=commit.asleep,
     )

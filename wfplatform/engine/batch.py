@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from wfplatform.core.event import CancelSegments, Finish, Plan, SetTimer
 from wfplatform.core.execution import Execution, NodeState
 from wfplatform.core.lifecycle import Transition
 from wfplatform.core.ports import (
+    Asleep,
     Commit,
     ExecutionChange,
     NewCacheEntry,
@@ -43,6 +45,7 @@ class Batch:
         self.commands: list[NewCommand] = []
         self.commands_done: list[int] = []
         self.cache: list[NewCacheEntry] = []
+        self.asleep: list[Asleep] = []
         self.to_plan: dict[UUID, Live] = {}
         self.to_cancel: list[Live] = []
         self.finished: list[Live] = []
@@ -72,6 +75,12 @@ class Batch:
                 case Finish():
                     self.finished.append(live)
 
+    def let_go(self, live: Live, wake_at: datetime | None) -> None:
+        """Nobody is to own an execution until it is due; what was not told of it so far is told now."""
+        self.asleep.append(Asleep(live.id, live.claim.epoch, wake_at))
+        self.changed[live.id] = live
+        live.told_at_s = -math.inf
+
     def take(self, engine_id: UUID, now: datetime, now_s: float) -> Commit | None:
         """What is to be committed now; None if there is nothing. The batch is empty of it afterwards.
 
@@ -89,9 +98,10 @@ class Batch:
             commands=self.commands,
             commands_done=self.commands_done,
             cache=self.cache,
+            asleep=self.asleep,
         )
         self.records, self.children, self.commands = [], [], []
-        self.commands_done, self.cache = [], []
+        self.commands_done, self.cache, self.asleep = [], [], []
         self.taken = changed
         return commit
 
@@ -108,7 +118,11 @@ class Batch:
     def urgent(self) -> bool:
         """Whether anything waits for what is to be committed, or nothing is."""
         follows = self.to_plan or self.to_cancel or self.finished
-        return bool(follows or self.children or self.commands or self.commands_done or not self.records)
+        return bool(follows or self.asleep or self.children or self.commands or self.commands_done or not self.records)
+
+    def concerns(self, live: Live) -> bool:
+        """Whether there is anything to be written of an execution, or to be planned."""
+        return live.id in self.changed or live.id in self.to_plan
 
     @property
     def pending(self) -> bool:

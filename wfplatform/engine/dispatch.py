@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from wfplatform.compiler.dask_graph import ClusterTask
@@ -13,10 +13,11 @@ from wfplatform.compiler.payload import KnownOutput, Part
 from wfplatform.compiler.plan import plan
 from wfplatform.compiler.segment import Limits, Planned, Segment
 from wfplatform.compiler.stranded import stranded
-from wfplatform.core.execution import Element, NodeState, Span
+from wfplatform.core.execution import Element, Span
 from wfplatform.core.graph import NodeKind
 from wfplatform.core.ports import EngineStore
 from wfplatform.engine.cluster import Executor
+from wfplatform.engine.committed import Outputs, committed_outputs
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.live import Live
 from wfplatform.errors import PlatformError
@@ -116,7 +117,7 @@ class Dispatch:
 
     def _make(self, planned: Sequence[tuple[Live, Planned]]) -> _Made | None:
         """Tasks for what is planned, nothing of which counts as flying yet; None if there is nothing to run."""
-        listed = [(live, one, self._read(live, one)) for live, one in planned]
+        listed = self._read(planned)
         parts: list[tuple[Segment, Part]] = []
         owners: dict[str, Live] = {}
         keys: dict[str, str] = {}
@@ -201,18 +202,18 @@ class Dispatch:
         self._segments += 1
         return f"{self._name[-12:]}-{self._segments}"
 
-    def _read(self, live: Live, planned: Planned) -> _Read:
-        """The committed outputs that the segments of a plan need."""
-        known = {segment.id: known_elements(live.execution, segment) for segment in planned.segments}
-        loops = _unfinished_loops(live, planned)
-        wanted = dict.fromkeys(key for keys in known.values() for key in keys)
-        wanted |= dict.fromkeys((node, (*element, turns - 1)) for (node, element), turns in loops.items())
-        outputs: dict[tuple[str, Element], Mapping[str, Any] | None] = {}
-        if wanted:
-            for stored in self._store.outputs(live.id, list(wanted)):
-                done = stored.run.state is NodeState.COMPLETED
-                outputs[stored.node, stored.element] = stored.outputs if done else None
-        return _Read(known, loops, outputs)
+    def _read(self, planned: Sequence[tuple[Live, Planned]]) -> list[tuple[Live, Planned, _Read]]:
+        """The committed outputs that the segments of plans need."""
+        listed = []
+        wanted: dict[UUID, dict[tuple[str, Element], None]] = {}
+        for live, one in planned:
+            known = {segment.id: known_elements(live.execution, segment) for segment in one.segments}
+            loops = _unfinished_loops(live, one)
+            wanted[live.id] = dict.fromkeys(key for keys in known.values() for key in keys)
+            wanted[live.id] |= dict.fromkeys((node, (*element, turns - 1)) for (node, element), turns in loops.items())
+            listed.append((live, one, known, loops))
+        outputs = committed_outputs(self._store, wanted)
+        return [(live, one, _Read(known, loops, outputs.get(live.id, {}))) for live, one, known, loops in listed]
 
 
 class _Made(NamedTuple):
@@ -229,7 +230,7 @@ class _Read(NamedTuple):
 
     known: Mapping[str, Sequence[tuple[str, Element]]]
     loops: Mapping[tuple[str, Element], int]
-    outputs: Mapping[tuple[str, Element], Mapping[str, Any] | None]
+    outputs: Outputs
 
 
 def _parts(live: Live, planned: Planned, read: _Read) -> Iterator[tuple[Segment, Part]]:

@@ -60,6 +60,7 @@ class Live:
         unread: elements whose result could not be read -> the attempts that left it.
         told_at_s: when its counters were last written, and `told`: what else was, its `standing` and its requests.
         shifted: its work on the cluster began or ended since its standing was last looked at.
+        resting_since_s: since when it only waits, by the monotonic clock.
         refusals: how often something of it could not be stored.
     """
 
@@ -79,6 +80,7 @@ class Live:
     told_at_s: float = 0.0
     told: Told = field(init=False)
     shifted: bool = False
+    resting_since_s: float | None = None
     refusals: int = 0
 
     def __post_init__(self) -> None:

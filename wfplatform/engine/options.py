@@ -18,6 +18,7 @@ class EngineOptions:
         claim_at_once: taken in one transaction.
         budget_s: time after which a segment of several nodes gives the rest back.
         grace_s: time a cancelled or timed-out node has to clean up, as workers know it.
+        sleep_after_s: an execution that has only waited for this long, and will for as long again, is let go until then.
         linger_s: what nothing waits for is committed at most this much later, together with what came in the meantime.
     """
 
@@ -25,5 +26,6 @@ class EngineOptions:
     claim_at_once: int = 500
     budget_s: float = 1.0
     grace_s: float = 5.0
+    sleep_after_s: float = 2.0
     linger_s: float = 0.0
     limits: Limits = field(default_factory=Limits)

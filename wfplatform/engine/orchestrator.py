@@ -14,21 +14,12 @@ from uuid import UUID
 
 from wfplatform.compiler.segment import Planned
 from wfplatform.core.announcement import ENGINE_CHANNEL
-from wfplatform.core.event import (
-    CancelRequested,
-    DeadlinePassed,
-    Event,
-    PauseRequested,
-    Rejected,
-    ResumeRequested,
-    Retried,
-)
+from wfplatform.core.event import DeadlinePassed, Event, Rejected
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
     CacheStore,
     Claim,
     Clock,
-    Command,
     Commit,
     EngineStore,
     Ids,
@@ -49,9 +40,12 @@ from wfplatform.engine.live import Live
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.overdue import Overdue
 from wfplatform.engine.reuse import Reuse
+from wfplatform.engine.sleepers import Sleepers
 from wfplatform.engine.timers import Timer, Timers
 from wfplatform.engine.versions import Versions
-from wfplatform.engine.waits import CHILD_ENDED, Waits
+from wfplatform.engine.vigil import Vigil
+from wfplatform.engine.waits import Waits
+from wfplatform.engine.wishes import Wishes
 from wfplatform.errors import PlatformError, UnreachableError
 
 __all__ = ["Orchestrator"]
@@ -59,6 +53,7 @@ __all__ = ["Orchestrator"]
 logger = logging.getLogger(__name__)
 
 _COMMANDS_AT_ONCE: Final = 1000
+_TIMERS_AT_ONCE: Final = 1000
 _WAKE_AGAIN_S: Final = 1.0
 
 
@@ -133,6 +128,9 @@ class Orchestrator:
         self._admission = Admission()
         self._again: Again[UUID] = Again()
         self._linger = Linger(clock, options.linger_s)
+        self._wishes = Wishes(self.live, self._adoption, self._waits, self._batch, self._apply)
+        self._vigil = Vigil(self.live, sleep_after_s=options.sleep_after_s)
+        self._sleepers = Sleepers()
 
     # -- one turn
 
@@ -149,17 +147,18 @@ class Orchestrator:
         self._commits.write_unsent()
         self._intake.take(reports)
         now = self._clock.now()
-        for timer in self._timers.due(now, 1000):
-            self._wake(timer)
         for execution in self._again.due(self._clock.monotonic_s()):
             if execution in self.live:
                 self._batch.to_plan[execution] = self.live[execution]
         self._commits.wake()
-        look, self._commits.others_told = look or self._commits.others_told, False
+        look = look or self._commits.others_told or (self._sleepers.due(now) and self._room > 0)
+        self._commits.others_told = False
         claimed = self._look() if look else 0
         if not look:
             self._adopt(())
-        self._check_deadlines(now)
+        # After the look: what was asleep until now is due at once.
+        self._wake(self._timers.due(now, _TIMERS_AT_ONCE))
+        self._look_round(now)
         if not self._linger.goes_on(urgent=self._batch.urgent or self._batch.is_late(self._clock.monotonic_s())):
             self._settle()
         return self._commits.others_told or claimed >= self._options.claim_at_once
@@ -167,25 +166,35 @@ class Orchestrator:
     @property
     def patience_s(self) -> float | None:
         """Seconds until a turn is due although nothing comes in: to commit what lingers, to try again what failed; None: none."""
+        now_s = self._clock.monotonic_s()
         times_s = (
             self._linger.until_s,
+            self._vigil.next_s,
             self._batch.due_s,
             self._adoption.next_s,
             self._again.next_s,
             self._commits.next_s,
         )
         due_s = [at_s for at_s in times_s if at_s is not None]
-        return max(0.0, min(due_s) - self._clock.monotonic_s()) if due_s else None
+        return max(0.0, min(due_s) - now_s) if due_s else None
 
     @property
     def next_timer_at(self) -> datetime | None:
-        """When a waiting element is due, or None."""
-        return self._timers.next_at
+        """When a waiting element is due, or an execution that nobody owns while it waits; or None."""
+        at, wake_at = self._timers.next_at, self._sleepers.next_at
+        if wake_at is None or (at is not None and at <= wake_at) or not self._room:
+            return at
+        return wake_at
 
     @property
     def busy(self) -> int:
         """Executions with work on the cluster."""
         return sum(1 for live in self.live.values() if len(live.flights))
+
+    @property
+    def _room(self) -> int:
+        """How many more executions may be taken."""
+        return min(max(0, self._options.max_executions - self.busy), self._options.claim_at_once)
 
     def stuck_workers(self) -> set[str]:
         """Workers to be ended, because an attempt on them should long be over and its worker could not do it itself."""
@@ -204,29 +213,28 @@ class Orchestrator:
 
     # -- what comes in
 
-    def _wake(self, timer: Timer) -> None:
-        live = self.live.get(timer.execution)
-        if live is None:
-            return
+    def _wake(self, timers: Sequence[Timer]) -> None:
+        due = [(live, timer) for timer in timers if (live := self.live.get(timer.execution)) is not None]
         try:
-            event = self._waits.over(live, timer)
+            events = self._waits.over(due)
         except PlatformError as error:
-            logger.warning("element cannot go on now", extra={"execution": str(live.id), "reason": error.message})
-            self._timers.set(timer._replace(due_at=self._clock.now() + timedelta(seconds=_WAKE_AGAIN_S)))
+            logger.warning("elements cannot go on now", extra={"count": len(due), "reason": error.message})
+            again_at = self._clock.now() + timedelta(seconds=_WAKE_AGAIN_S)
+            for _, timer in due:
+                self._timers.set(timer._replace(due_at=again_at))
             return
-        self._apply(live, event)
+        for live, event in events:
+            self._apply(live, event)
 
     def _look(self) -> int:
         """Fetch what users and other engines want, and claim what is to run."""
-        room = max(0, self._options.max_executions - self.busy)
-        claims, commands = self._store.look(
-            self.engine_id, claims=min(room, self._options.claim_at_once), commands=_COMMANDS_AT_ONCE
-        )
+        claims, commands, wake_at = self._store.look(self.engine_id, claims=self._room, commands=_COMMANDS_AT_ONCE)
+        self._sleepers.seen(wake_at, self._clock.now())
         self._adopt(claims)
         for command in commands:
-            self._command(command)
+            self._wishes.follow(command)
         # Whatever still runs for the engine before this one is refused when it ends: it only holds a place.
-        stale = [(claim.id, claim.epoch - 1) for claim in claims if claim.epoch > 1]
+        stale = [(claim.id, claim.epoch - 1) for claim in claims if claim.epoch > 1 and not claim.woken]
         if stale:
             self._executor.cancel(stale, [])
         return len(claims)
@@ -239,45 +247,22 @@ class Orchestrator:
             for event in events:
                 self._apply(live, event)
 
-    def _command(self, command: Command) -> None:
-        live = self.live.get(command.execution_id)
-        if live is None and self._adoption.holds(command.execution_id):
-            if command.kind != "cancel":
-                return  # not done: it comes again
-            live = self._adoption.give_up(command.execution_id)
-        try:
-            event = self._meaning(live, command) if live is not None else None
-        except PlatformError as error:
-            logger.warning("command cannot be followed now", extra={"kind": command.kind, "reason": error.message})
-            return  # not done: it comes again
-        self._batch.commands_done.append(command.id)
-        if live is not None and event is not None:
-            self._apply(live, event)
-
-    def _meaning(self, live: Live, command: Command) -> Event | None:
-        match command.kind:
-            case "cancel":
-                return CancelRequested(command.created_by)
-            case "pause":
-                return PauseRequested(command.created_by)
-            case "resume":
-                return ResumeRequested(command.created_by)
-            case "retry":
-                return Retried(command.created_by)
-            case _ if command.kind == CHILD_ENDED:
-                return self._waits.child_ended(live, command)
-            case _:
-                logger.warning("unknown command", extra={"kind": command.kind, "command": command.id})
-                return None
-
-    def _check_deadlines(self, now: datetime) -> None:
-        for live in list(self.live.values()):
-            if live.shifted:
-                live.shifted = False
-                if live.standing()[0] is not live.told[0]:
-                    self._batch.changed[live.id] = live
-            if live.working_since_at is not None and live.worked(now) > live.claim.timeout_s:
-                self._apply(live, DeadlinePassed(live.claim.timeout_s))
+    def _look_round(self, now: datetime) -> None:
+        found = self._vigil.round(now, self._clock.monotonic_s())
+        if found is None:
+            return
+        for live in found.shifted:
+            self._batch.changed[live.id] = live
+        for live in found.expired:
+            self._apply(live, DeadlinePassed(live.claim.timeout_s))
+        resting = [one for one in found.resting if not self._batch.concerns(one[0])]
+        for live, wake_at in resting:
+            # Until it is written that nobody owns it, no turn takes anything in.
+            self._batch.let_go(live, wake_at)
+            self._sleepers.put(wake_at)
+            del self.live[live.id]
+        if resting:
+            self._timers.forget({live.id for live, _ in resting})
 
     # -- deciding, committing, and what follows
 

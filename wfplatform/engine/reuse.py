@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
 from wfplatform.compiler.segment import Planned
 from wfplatform.core.event import Event, Reused
-from wfplatform.core.execution import Element, NodeState
+from wfplatform.core.execution import Element
 from wfplatform.core.graph import Node, NodeKind, size_within
 from wfplatform.core.ports import CacheStore, EngineStore
+from wfplatform.engine.committed import committed_outputs, inputs_of, sources
 from wfplatform.engine.live import Live
 from wfplatform.engine.values import EngineInputs
 
@@ -67,20 +67,8 @@ class Reuse:
         return events
 
     def _inputs(self, live: Live, asked: list[tuple[Node, Element]]) -> EngineInputs:
-        wanted = dict.fromkeys(
-            (link.source, source)
-            for node, element in asked
-            for link in live.graph.links[node.id]
-            if link.port
-            for source in live.execution.nodes[link.source].elements(element[: link.shared])
-        )
-        outputs: dict[tuple[str, Element], Mapping[str, Any] | None] = {}
-        if wanted:
-            for stored in self._store.outputs(live.id, list(wanted)):
-                done = stored.run.state is NodeState.COMPLETED
-                outputs[stored.node, stored.element] = stored.outputs if done else None
-        sizes = {name: runs.sizes for name, runs in live.execution.nodes.items()}
-        return EngineInputs(live.graph, live.claim.parameters, outputs, sizes)
+        wanted = dict.fromkeys(key for node, element in asked for key in sources(live, node.id, element))
+        return inputs_of(live, committed_outputs(self._store, {live.id: wanted}).get(live.id, {}))
 
     def _key(self, live: Live, node: Node, element: Element, inputs: EngineInputs) -> str | None:
         policy = node.policy.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Container
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -22,7 +23,7 @@ class Timer(NamedTuple):
 
 
 class Timers:
-    """A heap of timers. Nothing is ever removed before its time: who is woken too often does nothing."""
+    """A heap of timers. Who is woken too often does nothing."""
 
     def __init__(self) -> None:
         self._heap: list[Timer] = []
@@ -33,6 +34,11 @@ class Timers:
     def set(self, timer: Timer) -> None:
         """Add one."""
         heapq.heappush(self._heap, timer)
+
+    def forget(self, executions: Container[UUID]) -> None:
+        """Drop those of some executions."""
+        self._heap = [timer for timer in self._heap if timer.execution not in executions]
+        heapq.heapify(self._heap)
 
     @property
     def next_at(self) -> datetime | None:

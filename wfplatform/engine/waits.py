@@ -11,10 +11,11 @@ from uuid import UUID
 from wfplatform.compiler.bind import bind
 from wfplatform.compiler.measure import lengths
 from wfplatform.core.event import Began, ChildEnded, Event, Refused, TimerDue
-from wfplatform.core.execution import Element, ExecutionState, NodeState
+from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import DEFAULT_PORT, Node, NodeKind, OutputRef, passed_on, size_key
 from wfplatform.core.ports import Clock, Command, EngineStore, Ids, NewCommand, NewExecution
 from wfplatform.engine.batch import Batch
+from wfplatform.engine.committed import Outputs, committed_outputs, inputs_of, sources
 from wfplatform.engine.fault import described
 from wfplatform.engine.live import Live
 from wfplatform.engine.shape import shape_sources, sizes_of_runs
@@ -66,8 +67,16 @@ class Waits:
         Raises:
             PlatformError: what they read cannot be fetched; nothing was begun.
         """
-        wanted = dict.fromkeys(key for node, element in actions for key in _sources(live, node, element))
-        inputs = self._inputs(live, list(wanted))
+        wanted = dict.fromkeys(
+            key
+            for node, element in actions
+            # What a delay hands on is read when it is over.
+            for key in sources(
+                live, node, element, without="value" if live.graph.by_id[node].type == NodeKind.DELAY else ""
+            )
+        )
+        read = committed_outputs(self._store, {live.id: wanted})
+        inputs = inputs_of(live, read.get(live.id, {}))
         events: list[Event] = []
         for node, element in actions:
             try:
@@ -78,21 +87,26 @@ class Waits:
                 return events, True
         return events, False
 
-    def over(self, live: Live, timer: Timer) -> Event:
-        """A timer is due: that of a delay, or that of a try that is to be repeated.
+    def over(self, due: Sequence[tuple[Live, Timer]]) -> list[tuple[Live, Event]]:
+        """Timers are due: those of delays, and those of tries that are to be repeated.
 
         Raises:
-            PlatformError: the value of a delay cannot be fetched.
+            PlatformError: the values of delays cannot be fetched.
         """
-        node, element = timer.node, timer.element
-        found = live.graph.by_id[node]
-        if found.type != NodeKind.DELAY:
+        wanted: dict[UUID, list[tuple[str, Element]]] = {}
+        for live, timer in due:
+            if _hands_on(live, timer.node):
+                wanted.setdefault(live.id, []).extend(sources(live, timer.node, timer.element))
+        read = committed_outputs(self._store, wanted)
+        return [(live, self._over(live, timer.node, timer.element, read.get(live.id, {}))) for live, timer in due]
+
+    def _over(self, live: Live, node: str, element: Element, outputs: Outputs) -> Event:
+        if live.graph.by_id[node].type != NodeKind.DELAY:
             return TimerDue(node, element)
-        if "value" not in found.inputs:
+        if not _hands_on(live, node):
             return TimerDue(node, element, {DEFAULT_PORT: plain_output(None)})
-        inputs = self._inputs(live, _sources(live, node, element))
         try:
-            output = inputs.output(node, "value", element)
+            output = inputs_of(live, outputs).output(node, "value", element)
             sizes = _passed_on(live, node)
             if sizes is None:
                 sizes = self._lengths(live, node, output)
@@ -155,9 +169,9 @@ class Waits:
 
     def _result(self, live: Live, node: str, element: Element, payload: Mapping[str, Any]) -> Event:
         child = self._versions.get(UUID(payload["version"])).graph
-        stored = self._store.outputs(
-            UUID(payload["child"]), [(name, None) for name in shape_sources(child, child.result)]
-        )
+        ended = UUID(payload["child"])
+        wanted = [(name, None) for name in shape_sources(child, child.result)]
+        stored = self._store.outputs({ended: wanted}).get(ended, ()) if wanted else ()
         known = {(run.node, run.element): run.outputs for run in stored}
         inputs = EngineInputs(child, payload["parameters"], known, sizes_of_runs(child, stored))
         output = inputs.gathered(child.result)
@@ -178,15 +192,6 @@ class Waits:
             return None
         value = seen_value(output, self._load, f"The output of {node}")
         return lengths(node, refs, live.graph.size_levels[node], value, several=False)
-
-    def _inputs(self, live: Live, wanted: Sequence[tuple[str, Element]]) -> EngineInputs:
-        outputs: dict[tuple[str, Element], Mapping[str, Any] | None] = {}
-        if wanted:
-            for stored in self._store.outputs(live.id, wanted):
-                done = stored.run.state is NodeState.COMPLETED
-                outputs[stored.node, stored.element] = stored.outputs if done else None
-        sizes = {name: runs.sizes for name, runs in live.execution.nodes.items()}
-        return EngineInputs(live.graph, live.claim.parameters, outputs, sizes)
 
     def _begun(self, live: Live, node: str, element: Element, inputs: EngineInputs, batch: Batch) -> Event:
         found = live.graph.by_id[node]
@@ -240,13 +245,10 @@ class Waits:
         )
 
 
-def _sources(live: Live, node: str, element: Element) -> list[tuple[str, Element]]:
-    return [
-        (link.source, source)
-        for link in live.graph.links[node]
-        if link.port
-        for source in live.execution.nodes[link.source].elements(element[: link.shared])
-    ]
+def _hands_on(live: Live, node: str) -> bool:
+    """Whether a node is a delay with a value."""
+    found = live.graph.by_id[node]
+    return found.type == NodeKind.DELAY and "value" in found.inputs
 
 
 def _without_bodies(output: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -21,9 +21,9 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from wfplatform.core.execution import Element, ExecutionState
+from wfplatform.core.execution import ExecutionState
 from wfplatform.core.graph import Json
-from wfplatform.core.ports import CachedResult, Claim, Command, Commit, Found, StoredRun, StoredVersion
+from wfplatform.core.ports import CachedResult, Claim, Command, Commit, Found, StoredRun, StoredVersion, Wanted
 from wfplatform.errors import NotFoundError, WfError
 from wfplatform.store import statement
 from wfplatform.store.copy import LINE_COLUMNS, NODE_COLUMNS, Owned, line_text, node_text
@@ -172,8 +172,8 @@ class PostgresEngineStore:
         """Take up to `claims` executions that nobody owns and that are to run, and read up to `commands` commands for what
         the engine then owns. The epoch of an execution grows by one when it is taken.
 
-        An execution that has ended is taken too when a `retry` command waits for it. `runs` of claims come without outputs;
-        ask `outputs` for those that are needed.
+        One that is asleep is taken when it is due or a command for it comes, one that has ended when a `retry` does. `runs` of
+        claims come without outputs; ask `outputs` for those that are needed.
 
         Raises:
             ConflictError: code `fenced`.
@@ -192,8 +192,10 @@ class PostgresEngineStore:
                 if claims:
                     cursor.execute(statement.CLAIM, {"engine": engine_id, "limit": claims})
                 told = connection.execute(statement.COMMANDS, {"engine": engine_id, "limit": commands})
+                due = connection.execute(statement.NEXT_WAKE)
                 rows = cursor.fetchall() if claims else []
                 wishes = [Command(**dict(zip(_COMMAND, row, strict=True))) for row in told.fetchall()]
+                next_wake = due.fetchone()
             runs: defaultdict[UUID, list[StoredRun]] = defaultdict(list)
             # Nothing can be recorded of one that no engine ever had.
             used = [row["id"] for row in rows if row["epoch"] > 1]
@@ -201,7 +203,8 @@ class PostgresEngineStore:
                 for row in connection.execute(statement.RUNS, {"ids": used}):
                     runs[row[0]].append(stored_run(row[1:]))
             claimed = [_claim(row, runs.get(row["id"], [])) for row in rows]
-            return Found(sorted(claimed, key=lambda claim: (-claim.priority, claim.id)), wishes)
+            wake_at = next_wake[0] if next_wake else None
+            return Found(sorted(claimed, key=lambda claim: (-claim.priority, claim.id)), wishes, wake_at)
 
         found = self._retried(work)
         self._handed_out[engine_id].update(claim.id for claim in found.claims)
@@ -250,10 +253,10 @@ class PostgresEngineStore:
             raise NotFoundError("code_not_found", f"No code with the digest {digest} is stored.")
         return bytes(row[0])
 
-    def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
+    def outputs(self, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
         """What is committed of some elements, with their outputs; bodies of small artifacts stand in them as `body`."""
-        asked = list(wanted)
-        return self._retried(lambda connection: read_outputs(connection, execution_id, asked))
+        asked = {execution_id: list(places) for execution_id, places in wanted.items()}
+        return self._retried(lambda connection: read_outputs(connection, asked))
 
     # -- costs
 
@@ -330,7 +333,8 @@ class PostgresEngineStore:
                         raise
                     logger.info("commit tried again", extra={"reason": type(error).__name__})
         ended = (change.id for change in commit.executions if change.state.final)
-        self._handed_out[commit.engine_id].difference_update(commit.released, ended)
+        asleep = (one.id for one in commit.asleep)
+        self._handed_out[commit.engine_id].difference_update(commit.released, ended, asleep)
 
     def _write(self, connection: Connection, commit: Commit, folded: Folded) -> None:
         if self._may_copy is None:

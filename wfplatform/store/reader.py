@@ -16,7 +16,7 @@ from sqlalchemy import Select, func, literal, select, tuple_
 from wfplatform.core.execution import Element, ExecutionState, NodeState
 from wfplatform.core.graph import Json
 from wfplatform.core.identifier import lowest_id_at
-from wfplatform.core.ports import StoredRun, StoredVersion
+from wfplatform.core.ports import StoredRun, StoredVersion, Wanted
 from wfplatform.core.record import (
     AttemptRecord,
     EndedExecution,
@@ -45,7 +45,7 @@ from wfplatform.store.record_row import (
     version_query,
     workflow_query,
 )
-from wfplatform.store.stored_run import read_outputs, read_outputs_of_many
+from wfplatform.store.stored_run import read_outputs
 from wfplatform.store.table import Row
 
 __all__ = ["Reader"]
@@ -358,23 +358,11 @@ class Reader:
         found = [environment for (environments,) in there for environment in environments]
         return needed[0] if needed else {}, found
 
-    def outputs_of_many(
-        self, tenant_id: UUID, wanted: Mapping[UUID, Sequence[tuple[str, Element | None]]]
-    ) -> Mapping[UUID, Sequence[StoredRun]]:
-        """What is committed of some elements (None: of all of a node) of several executions, with their outputs."""
+    def outputs(self, tenant_id: UUID, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
+        """What is committed of some elements, with their outputs; bodies of small artifacts stand in them as `body`."""
         with explained(), self._database.driver() as connection:
             connection.execute(statement.TENANT, (str(tenant_id),))
-            return read_outputs_of_many(connection, wanted)
-
-    def outputs(
-        self, tenant_id: UUID, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]
-    ) -> Sequence[StoredRun]:
-        """What is committed of some elements (None: of all of a node), with their outputs; bodies of small
-        artifacts stand in them as `body`.
-        """
-        with explained(), self._database.driver() as connection:
-            connection.execute(statement.TENANT, (str(tenant_id),))
-            return read_outputs(connection, execution_id, wanted)
+            return read_outputs(connection, wanted)
 
     # -- details
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, NodeState, Outcome, OutcomeKind, Run
-from wfplatform.core.ports import Commit, ExecutionChange, NewCacheEntry, NewCommand, NewExecution, NodeRecord
+from wfplatform.core.ports import Asleep, Commit, ExecutionChange, NewCacheEntry, NewCommand, NewExecution, NodeRecord
 from wfplatform.store.text import clean, clean_json, cut, exact_json
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Artifact",
     "Folded",
     "Line",
+    "asleep_rows",
     "cache_rows",
     "child_rows",
     "command_rows",
@@ -247,6 +248,13 @@ def execution_rows(changes: Iterable[ExecutionChange]) -> list[dict[str, Any]]:
             "nodes_failed": change.nodes_failed,
         }
         for change in latest.values()
+    ]
+
+
+def asleep_rows(asleep: Iterable[Asleep]) -> list[dict[str, Any]]:
+    """Executions that nobody is to own until something happens."""
+    return [
+        {"id": str(one.id), "epoch": one.epoch, "wake_at": one.wake_at and one.wake_at.isoformat()} for one in asleep
     ]
 
 

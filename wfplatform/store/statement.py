@@ -12,6 +12,7 @@ from wfplatform.store.stored_run import RUN_COLUMNS
 
 __all__ = [
     "ARTIFACTS",
+    "ASLEEP",
     "ATTEMPTS",
     "CACHED",
     "CACHE_NEW",
@@ -25,6 +26,7 @@ __all__ = [
     "FENCE",
     "LEARN",
     "LINES",
+    "NEXT_WAKE",
     "NODES_STANDING",
     "NODES_WRITTEN",
     "OWNED",
@@ -165,6 +167,11 @@ update execution set engine_id = null, updated_at = now() where engine_id = %(en
 RELEASED: Final = """
 update execution set engine_id = null, updated_at = now() where id = any(%(ids)s) and engine_id = %(engine)s"""
 
+ASLEEP: Final = """
+update execution e set engine_id = null, is_asleep = true, wake_at = u.wake_at, updated_at = now()
+from json_to_recordset(%(rows)s::json) as u(id uuid, epoch int, wake_at timestamptz)
+where e.id = u.id and e.epoch = u.epoch and e.engine_id = %(engine)s"""
+
 # A commit that is sent again finds its commands open; those of an execution that has ended would never be read.
 COMMANDS_NEW: Final = """
 insert into command (tenant_id, execution_id, kind, payload, created_by)
@@ -198,18 +205,27 @@ update execution e set
     paused_by = case d.kind when 'pause' then d.created_by when 'resume' then null else e.paused_by end
 from done d where e.id = d.execution_id and d.kind in ('cancel', 'pause', 'resume')"""
 
-# Executions that ended are taken again only when somebody wants a retry; the engine finds that command afterwards.
+# Executions that ended are taken again only when somebody wants a retry, those asleep when they are due or when there is a
+# command for them; the engine finds the command afterwards. A trigger wakes an execution that gets an owner.
 CLAIM: Final = """
-with retried as materialized (
+with called as materialized (
     select e.id from command c join execution e on e.id = c.execution_id
-    where c.done_at is null and c.kind = 'retry' and e.engine_id is null and e.state in ('completed', 'failed', 'cancelled')
+    where c.done_at is null and e.engine_id is null
+      and case when c.kind = 'retry' then e.state in ('completed', 'failed', 'cancelled')
+          else e.is_asleep and e.state in ('pending', 'running', 'waiting') end
     order by c.id limit %(limit)s for update of e skip locked
+), due as materialized (
+    select id from execution
+    where engine_id is null and is_asleep and wake_at <= clock_timestamp() and state in ('pending', 'running', 'waiting')
+    order by wake_at limit %(limit)s for update skip locked
 ), waiting as materialized (
-    select id from execution where engine_id is null and state in ('pending', 'running', 'waiting')
+    select id from execution where engine_id is null and not is_asleep and state in ('pending', 'running', 'waiting')
     order by priority desc, id limit %(limit)s for update skip locked
 ), picked as materialized (
-    select id from (select id, 0 as rank from retried union all select id, 1 from waiting) both_kinds
-    order by rank limit %(limit)s
+    select id, bool_or(rank < 2) as woken from (
+        select id, 0 as rank from called union all select id, 1 from due union all select id, 2 from waiting
+    ) all_kinds
+    group by id order by min(rank) limit %(limit)s
 )
 update execution e set engine_id = %(engine)s, epoch = e.epoch + 1, updated_at = now(),
     state = case e.state when 'pending' then 'running' else e.state end,
@@ -217,7 +233,11 @@ update execution e set engine_id = %(engine)s, epoch = e.epoch + 1, updated_at =
 from picked where e.id = picked.id
 returning e.id, e.tenant_id, e.epoch, e.state, e.version_id, e.workflow_name, e.parameters, e.priority, e.timeout_s, e.worked_s,
     e.created_at, e.started_at, e.cancel_requested_at, e.paused_at, e.parent_id, e.parent_node,
-    e.parent_element, e.depth, e.error"""
+    e.parent_element, e.depth, e.error, picked.woken"""
+
+NEXT_WAKE: Final = """
+select min(wake_at) from execution
+where engine_id is null and is_asleep and state in ('pending', 'running', 'waiting')"""
 
 RUNS: Final = f"""
 select n.execution_id, {RUN_COLUMNS}

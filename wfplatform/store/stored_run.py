@@ -6,16 +6,16 @@ Refuses: large artifacts; their location stands in the outputs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
-from wfplatform.core.execution import Element, NodeState, Run
-from wfplatform.core.ports import StoredRun
+from wfplatform.core.execution import NodeState, Run
+from wfplatform.core.ports import StoredRun, Wanted
 
-__all__ = ["RUN_COLUMNS", "read_outputs", "read_outputs_of_many", "stored_run"]
+__all__ = ["RUN_COLUMNS", "read_outputs", "stored_run"]
 
 RUN_COLUMNS: Final = (
     "n.node_id, n.element, n.state, n.attempt, n.tries, n.lost, n.alone, n.upstream, n.verdict, n.sizes,"
@@ -30,8 +30,8 @@ select {RUN_COLUMNS}, n.outputs, n.tenant_id, n.execution_id
 from asked u join node_execution n on n.execution_id = u.i and n.node_id = u.n
 where u.e is null"""  # noqa: S608 - made of constants
 _BODIES: Final = """
-select a.digest, a.codec, a.body from unnest(%s::text[], %s::text[]) as u(digest, codec)
-join artifact a on a.tenant_id = %s and a.digest = u.digest and a.codec = u.codec where a.body is not null"""
+select a.tenant_id, a.digest, a.codec, a.body from unnest(%s::uuid[], %s::text[], %s::text[]) as u(tenant_id, digest, codec)
+join artifact a on a.tenant_id = u.tenant_id and a.digest = u.digest and a.codec = u.codec where a.body is not null"""
 
 
 def stored_run(row: tuple[Any, ...], outputs: Mapping[str, Any] | None = None) -> StoredRun:
@@ -41,36 +41,26 @@ def stored_run(row: tuple[Any, ...], outputs: Mapping[str, Any] | None = None) -
     return StoredRun(node, tuple(element), run, outputs)
 
 
-type Wanted = Iterable[tuple[str, Element | None]]
-"""Nodes with an element, or with None for all their elements."""
+type _Key = tuple[UUID, str, str]
+"""Tenant, digest and codec of an artifact."""
 
 
-def read_outputs(
-    connection: psycopg.Connection[tuple[Any, ...]], execution_id: UUID, wanted: Wanted
-) -> list[StoredRun]:
+def read_outputs(connection: psycopg.Connection[tuple[Any, ...]], wanted: Wanted) -> dict[UUID, list[StoredRun]]:
     """What is committed of some elements; small artifacts stand in their outputs as `body`. What is not there is left out."""
-    return read_outputs_of_many(connection, {execution_id: wanted}).get(execution_id, [])
-
-
-def read_outputs_of_many(
-    connection: psycopg.Connection[tuple[Any, ...]], wanted: Mapping[UUID, Wanted]
-) -> dict[UUID, list[StoredRun]]:
-    """The same for several executions of one tenant."""
     asked = json.dumps(
         [{"i": str(id), "n": node, "e": element} for id, pairs in wanted.items() for node, element in pairs]
     )
     rows = connection.execute(_OUTPUTS, {"asked": asked}).fetchall()
-    absent = {key for row in rows for entry in (row[13] or {}).values() for key in _absent(entry)}
-    bodies: dict[tuple[str, str], bytes] = {}
+    absent = {(row[14], *key) for row in rows for entry in (row[13] or {}).values() for key in _absent(entry)}
+    bodies: dict[_Key, bytes] = {}
     if absent:
-        digests, codecs = [digest for digest, _ in absent], [codec for _, codec in absent]
-        found = connection.execute(_BODIES, (digests, codecs, rows[0][14]))
-        bodies = {(digest, codec): bytes(body) for digest, codec, body in found}
+        found = connection.execute(_BODIES, tuple(map(list, zip(*absent, strict=True))))
+        bodies = {(tenant_id, digest, codec): bytes(body) for tenant_id, digest, codec, body in found}
     runs: dict[UUID, list[StoredRun]] = {}
     for row in rows:
         outputs = row[13]
         if outputs and bodies:
-            outputs = {port: _with_body(entry, bodies) for port, entry in outputs.items()}
+            outputs = {port: _with_body(row[14], entry, bodies) for port, entry in outputs.items()}
         runs.setdefault(row[15], []).append(stored_run(row[:13], outputs))
     return runs
 
@@ -84,9 +74,9 @@ def _absent(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield entry["digest"], entry["codec"]
 
 
-def _with_body(entry: Mapping[str, Any], bodies: Mapping[tuple[str, str], bytes]) -> Mapping[str, Any]:
+def _with_body(tenant_id: UUID, entry: Mapping[str, Any], bodies: Mapping[_Key, bytes]) -> Mapping[str, Any]:
     if entry["codec"] == "tree":
-        return {**entry, "items": [_with_body(item, bodies) for item in entry["items"]]}
+        return {**entry, "items": [_with_body(tenant_id, item, bodies) for item in entry["items"]]}
     inline = "value" in entry or "location" in entry
-    body = None if inline else bodies.get((entry["digest"], entry["codec"]))
+    body = None if inline else bodies.get((tenant_id, entry["digest"], entry["codec"]))
     return entry if body is None else {**entry, "body": body}

@@ -161,7 +161,12 @@ class ExecutionRow(Row, table=True):
             "execution_unclaimed_idx",
             text("priority DESC"),
             "id",
-            postgresql_where=text(f"engine_id is null and {LIVE}"),
+            postgresql_where=text(f"engine_id is null and not is_asleep and {LIVE}"),
+        ),
+        Index(
+            "execution_wake_idx",
+            "wake_at",
+            postgresql_where=text(f"engine_id is null and is_asleep and {LIVE}"),
         ),
         Index("execution_engine_idx", "engine_id", postgresql_where=text("engine_id is not null")),
         Index(
@@ -190,6 +195,8 @@ class ExecutionRow(Row, table=True):
     updated_at: datetime = _now()
     engine_id: UUID | None = None
     epoch: int = _of(Integer, null=False, default="0")
+    is_asleep: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    wake_at: datetime | None = _at()
     cancel_requested_at: datetime | None = _at()
     cancel_requested_by: str | None = _of(Text)
     paused_at: datetime | None = _at()

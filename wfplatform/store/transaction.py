@@ -15,7 +15,16 @@ import psycopg
 from wfplatform.core.execution import Outcome
 from wfplatform.core.ports import Commit
 from wfplatform.store import statement
-from wfplatform.store.row import Artifact, Folded, cache_rows, child_rows, command_rows, execution_rows, node_row
+from wfplatform.store.row import (
+    Artifact,
+    Folded,
+    asleep_rows,
+    cache_rows,
+    child_rows,
+    command_rows,
+    execution_rows,
+    node_row,
+)
 from wfplatform.store.text import clean, cut
 
 __all__ = ["Statement", "commit_statements", "copy_rows"]
@@ -79,6 +88,7 @@ def commit_statements(commit: Commit, folded: Folded, artifacts: list[Artifact])
     add(statement.EXECUTIONS, execution_rows(commit.executions))
     if commit.released:
         found.append((statement.RELEASED, {"ids": list(commit.released), "engine": engine}))
+    add(statement.ASLEEP, asleep_rows(commit.asleep))
     return found
 
 

@@ -101,7 +101,7 @@ class FaultyStore:
         """As the store's."""
         self._call("commit", lambda: self._store.commit(commit), (commit,))
         ended = (change.id for change in commit.executions if change.state.final)
-        self._known.difference_update(commit.released, ended)
+        self._known.difference_update(commit.released, ended, (one.id for one in commit.asleep))
 
     def _call(self, name: str, act: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
         world, faults = self._world, self._faults

@@ -25,6 +25,7 @@ from wfplatform.core.ports import (
     Found,
     StoredRun,
     StoredVersion,
+    Wanted,
 )
 from wfplatform.core.record import ExecutionRecord
 from wfplatform.engine.testing.memory_contents import MemoryContents, StoredElement
@@ -100,19 +101,25 @@ class MemoryStore:
         """Take up to `claims` executions that nobody owns and that are to run, and read commands for what it owns."""
         with self._lock:
             self._fence(engine_id)
-            return Found(self._claim(engine_id, claims) if claims else (), self._commands(engine_id, commands))
+            claimed = self._claim(engine_id, claims) if claims else ()
+            return Found(claimed, self._commands(engine_id, commands), self._next_wake_at())
 
     def _claim(self, engine_id: UUID, limit: int) -> Sequence[Claim]:
-        wanted = {
-            stored.command.execution_id
-            for stored in self.contents.commands.values()
-            if not stored.done and stored.command.kind == "retry"
-        }
+        now, asleep = self.now(), self.contents.asleep
+        told = [stored.command for stored in self.contents.commands.values() if not stored.done]
+        retried = {command.execution_id for command in told if command.kind == "retry"}
+        called = {command.execution_id for command in told}
         free = [row for row in self.contents.executions.values() if row.engine_id is None]
-        ended = [row for row in free if row.state.final and row.id in wanted]
-        waiting = sorted((row for row in free if not row.state.final), key=_urgency)
-        picked = sorted((ended + waiting)[:limit], key=_urgency)
+        ended = [row for row in free if row.state.final and row.id in retried]
+        sleeping = [row for row in free if not row.state.final and row.id in asleep]
+        woken = [row for row in sleeping if row.id in called or _is_due(row.wake_at, now)]
+        waiting = sorted((row for row in free if not row.state.final and row.id not in asleep), key=_urgency)
+        picked = sorted((ended + woken + waiting)[:limit], key=_urgency)
         return [self._claimed(row, engine_id) for row in picked]
+
+    def _next_wake_at(self) -> datetime | None:
+        rows = (self.contents.executions[execution_id] for execution_id in self.contents.asleep)
+        return min((row.wake_at for row in rows if row.wake_at is not None), default=None)
 
     def version(self, version_id: UUID) -> StoredVersion:
         """A workflow version."""
@@ -163,11 +170,15 @@ class MemoryStore:
             if not stored.done and self.contents.executions[stored.command.execution_id].engine_id == engine_id
         ][:limit]
 
-    def outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
+    def outputs(self, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
         """What is committed of some elements (None: of all of a node), with their outputs.
 
         Bodies of artifacts stand in them as `body`.
         """
+        found = {execution_id: self._outputs(execution_id, asked) for execution_id, asked in wanted.items()}
+        return {execution_id: runs for execution_id, runs in found.items() if runs}
+
+    def _outputs(self, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]) -> Sequence[StoredRun]:
         with self._lock:
             tenant_id = self.contents.executions[execution_id].tenant_id
             known = self.contents.elements.get(execution_id, {})
@@ -233,6 +244,10 @@ class MemoryStore:
             for execution_id in commit.released:
                 if self._owned(execution_id, commit.engine_id):
                     self.contents.update(execution_id, engine_id=None)
+            for execution_id, epoch, wake_at in commit.asleep:
+                if self._owned(execution_id, commit.engine_id, epoch):
+                    self.contents.update(execution_id, engine_id=None, wake_at=wake_at)
+                    self.contents.asleep.add(execution_id)
 
     # -- details
 
@@ -257,9 +272,12 @@ class MemoryStore:
 
     def _claimed(self, free: ExecutionRecord, engine_id: UUID) -> Claim:
         fresh = free.state is ExecutionState.PENDING
+        is_asleep = free.id in self.contents.asleep
+        self.contents.asleep.discard(free.id)
         row = self.contents.update(
             free.id,
             engine_id=engine_id,
+            wake_at=None,
             epoch=free.epoch + 1,
             state=ExecutionState.RUNNING if fresh else free.state,
             started_at=self.now() if fresh else free.started_at,
@@ -284,7 +302,12 @@ class MemoryStore:
             depth=row.depth,
             error=row.error,
             runs=[StoredRun(*key, element.run, None) for key, element in sorted(elements.items(), key=_place)],
+            woken=is_asleep,
         )
+
+
+def _is_due(wake_at: datetime | None, now: datetime) -> bool:
+    return wake_at is not None and wake_at <= now
 
 
 def _exact_texts(commit: Commit) -> Iterator[str]:

@@ -13,10 +13,18 @@ from typing import Final
 from uuid import UUID
 
 from wfplatform.core.canonical import digest as sha256
-from wfplatform.core.execution import Element, ExecutionState, NodeState
+from wfplatform.core.execution import ExecutionState, NodeState
 from wfplatform.core.graph import Json
 from wfplatform.core.identifier import TimeOrderedIds
-from wfplatform.core.ports import Ids, NewCommand, NewExecution, Publication, StoredRun, StoredVersion
+from wfplatform.core.ports import (
+    Ids,
+    NewCommand,
+    NewExecution,
+    Publication,
+    StoredRun,
+    StoredVersion,
+    Wanted,
+)
 from wfplatform.core.record import (
     AttemptRecord,
     EndedExecution,
@@ -163,18 +171,11 @@ class MemoryReader:
             if row.tenant_id == tenant_id
         }
 
-    def outputs_of_many(
-        self, tenant_id: UUID, wanted: Mapping[UUID, Sequence[tuple[str, Element | None]]]
-    ) -> Mapping[UUID, Sequence[StoredRun]]:
-        """What is committed of some elements of several executions."""
-        return {one: self.outputs(tenant_id, one, asked) for one, asked in wanted.items()}
-
-    def outputs(
-        self, tenant_id: UUID, execution_id: UUID, wanted: Iterable[tuple[str, Element | None]]
-    ) -> Sequence[StoredRun]:
-        """What is committed of some elements (None: of all of a node), with their outputs."""
-        self.execution(tenant_id, execution_id)
-        return self._store.outputs(execution_id, wanted)
+    def outputs(self, tenant_id: UUID, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
+        """What is committed of some elements, with their outputs."""
+        for execution_id in wanted:
+            self.execution(tenant_id, execution_id)
+        return self._store.outputs(wanted)
 
     def executions(self, tenant_id: UUID) -> Page[ExecutionRecord]:
         """Executions, newest first."""

@@ -58,6 +58,7 @@ class MemoryContents:
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now: Final = now
         self.executions: dict[UUID, ExecutionRecord] = {}
+        self.asleep: set[UUID] = set()
         self.elements: dict[UUID, dict[tuple[str, Element], StoredElement]] = {}
         self.attempts: dict[tuple[UUID, str, Element, int], AttemptRecord] = {}
         self.lines: dict[UUID, dict[tuple[Any, ...], LogRecord]] = {}
