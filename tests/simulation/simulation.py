@@ -237,7 +237,7 @@ class Simulation:
         if not self._store.contents.executions[execution].state.final:
             self.world.note("user", f"asks {_short(execution)} to {kind}")
             command = NewCommand(tenant_id=DEFAULT_TENANT, execution_id=execution, kind=kind, created_by="user")
-            self._store.contents.tell(command)
+            self._store.contents.ask(command)
             self.call("", [])
 
     def _strike(self) -> None:

@@ -7,7 +7,7 @@ first. Refuses to look at values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wfplatform.core.draft import Draft
@@ -55,12 +55,22 @@ def spread(draft: Draft, name: str, element: Element, run: Run) -> None:
 
 
 def _pass_empty(draft: Draft, name: str, element: Element) -> None:
-    """An empty map that waited for this element has ended now, without any outcome that would say so."""
+    """Empty maps that waited for this element have ended now, without any outcome that would say so."""
     for link in draft.graph.dependants[name]:
-        at = element[: link.shared]
-        if link.shared < draft.base.nodes[link.target].rank and draft.size(link.target, at) == 0:
+        for empty in _empty_below(draft, link.target, element[: link.shared]):
             draft.needs_plan = True
-            _pass_on(draft, link.target, at)
+            _pass_on(draft, link.target, empty)
+
+
+def _empty_below(draft: Draft, name: str, prefix: Element) -> Iterator[Element]:
+    """Prefixes of a mapped node, this one or longer, below which there are no elements."""
+    rank = draft.base.nodes[name].rank
+    size = draft.size(name, prefix) if len(prefix) < rank else None
+    if size == 0:
+        yield prefix
+    elif size is not None and len(prefix) + 1 < rank:
+        for index in range(size):
+            yield from _empty_below(draft, name, (*prefix, index))
 
 
 def _pass_on(draft: Draft, name: str, prefix: Element) -> None:

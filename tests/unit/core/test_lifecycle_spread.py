@@ -168,6 +168,14 @@ def test_a_nested_map_of_empty_lists_ends_by_itself() -> None:
     assert reached.state == "completed"
 
 
+def test_an_empty_list_among_others_holds_up_nobody_once_the_branch_is_known_to_be_taken() -> None:
+    mapped = n("p", "m", over={"m": 2}, guard=("if", True))
+    reached = Reached(n("if", type="choice"), n("a"), n("m", "a", over={"a": 1}), mapped, n("r", "p"))
+    reached.see(ok("a", sizes={"result": 2}), ok("m", 0, sizes={"result": 1}), ok("m", 1, sizes={"result": 0}))
+    assert reached.see(ok("if", verdict=True)).effects == [Plan()], "what needs all of p could not be planned before"
+    assert reached.see(ok("p", 0, 0)).execution.open_nodes == 1
+
+
 def test_two_levels_of_one_output_are_expanded_by_the_lengths_of_its_items() -> None:
     reached = Reached(n("a"), n("m", "a", over={"a": 2}))
     reached.see(ok("a", sizes={"result": 2, "result/0": 0, "result/1": 3}))
