@@ -266,8 +266,11 @@ def test_lists_and_claims_use_their_indexes(house: House) -> None:
         "execution_newest_idx": "select * from execution where tenant_id = %(t)s order by id desc limit 50",
         "execution_newest_of_workflow_idx": "select * from execution where tenant_id = %(t)s and workflow_name = 'delays'"
         " order by id desc limit 50",
-        "execution_unclaimed_idx": "select id from execution where engine_id is null and state in"
+        "execution_unclaimed_idx": "select id from execution where engine_id is null and not is_asleep and state in"
         " ('pending', 'running', 'waiting') order by priority desc, id limit 100",
+        "execution_wake_idx": "select min(wake_at) from execution where engine_id is null and is_asleep and state in"
+        " ('pending', 'running', 'waiting')",
+        "tenant_id_execution_id_idx": "select node_id from node_execution where tenant_id = %(t)s and awaits is not null",
         "execution_engine_idx": "select id from execution where engine_id = %(t)s",
         "execution_parent_idx": "select id from execution where parent_id = %(t)s",
         "command_open_idx": "select id from command where execution_id = %(t)s and done_at is null order by id",

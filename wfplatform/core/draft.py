@@ -181,5 +181,6 @@ class Draft:
             error=after.get("error", base.error),
             started_at=after.get("started_at", base.started_at),
             finished_at=after.get("finished_at", base.finished_at),
+            mailbox=after.get("mailbox", base.mailbox),
         )
         return Transition(execution, tuple(self.recorded), tuple(self.effects))

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, Run, Span
+from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, Run, Signal, Span
 
 __all__ = [
+    "Arrived",
     "Began",
     "CancelRequested",
     "CancelSegments",
@@ -24,6 +25,7 @@ __all__ = [
     "Event",
     "Finish",
     "GivenBack",
+    "Kept",
     "Outcomes",
     "PauseRequested",
     "Plan",
@@ -93,13 +95,14 @@ class SegmentLost:
 class Began:
     """The engine itself began an element that holds no worker: a delay, or a child execution.
 
-    `reason` says in one sentence for what it waits, and until when.
+    `reason` says in one sentence for what it waits, and until when; `awaits` as in `Run`.
     """
 
     node: str
     element: Element
     reason: str
     due_at: datetime | None = None
+    awaits: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +127,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TimerDue:
-    """The time of a waiting element has come; `outputs` and `sizes` as in `Outcome`, for a delay."""
+    """The time of a waiting element has come; `outputs`, `sizes` and `error` as in `Outcome`, unless it is to be tried again."""
 
     node: str
     element: Element
     outputs: Mapping[str, Any] | None = None
     sizes: Mapping[str, int] | None = None
+    error: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,28 @@ class ChildEnded:
     outputs: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     sizes: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What an element waits for has come; `outputs`, `sizes` and `error` as in `Outcome`.
+
+    `signal`: the number of the one that brought it, which nothing else is to get.
+    """
+
+    node: str
+    element: Element
+    outputs: Mapping[str, Any] | None = None
+    sizes: Mapping[str, int] | None = None
+    error: Mapping[str, Any] | None = None
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A signal came for which nothing waits so far."""
+
+    signal: Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +229,8 @@ type Event = (
     | Reused
     | TimerDue
     | ChildEnded
+    | Arrived
+    | Kept
     | CancelRequested
     | PauseRequested
     | ResumeRequested

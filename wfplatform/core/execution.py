@@ -25,6 +25,7 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Run",
+    "Signal",
     "Span",
     "blank_runs",
     "ended_among",
@@ -158,6 +159,7 @@ class Run:
         due_at: when a waiting element goes on.
         alone: it must not share a segment with others (it is suspected of killing workers).
         upstream: it ended because of what another node did, so a retry of that one opens it again.
+        awaits: what a waiting element is to be brought by somebody: {"kind": "event" or "approval", ...}, as JSON.
     """
 
     state: NodeState
@@ -172,6 +174,16 @@ class Run:
     error: Mapping[str, Any] | None = None
     reason: str = ""
     reused_from: UUID | None = None
+    awaits: Mapping[str, Any] | None = None
+
+
+class Signal(NamedTuple):
+    """Something that somebody told an execution. `number` tells it from all others; `data` is plain JSON."""
+
+    number: int
+    name: str
+    data: Any
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +281,7 @@ class Execution:
         epoch: grows by one whenever an engine takes it over; whatever belongs to an older epoch is refused.
         open_nodes: how many nodes have not ended.
         error: the first cause of its failure.
+        mailbox: signals for which nothing has waited so far, oldest first.
     """
 
     id: UUID
@@ -281,3 +294,4 @@ class Execution:
     error: Mapping[str, Any] | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    mailbox: tuple[Signal, ...] = ()

@@ -50,8 +50,10 @@ class NodeKind:
     MERGE: Final = "merge"
     DELAY: Final = "delay"
     WORKFLOW: Final = "workflow"
+    EVENT: Final = "event"
+    APPROVAL: Final = "approval"
 
-    ENGINE_SIDE: Final = frozenset({DELAY, WORKFLOW})
+    ENGINE_SIDE: Final = frozenset({DELAY, WORKFLOW, EVENT, APPROVAL})
     """Handled by the engine: they wait and hold no worker."""
 
 

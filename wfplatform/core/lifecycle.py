@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, assert_never
 from uuid import UUID
 
 from wfplatform.core.draft import Draft, Transition
 from wfplatform.core.event import (
+    Arrived,
     Began,
     CancelRequested,
     ChildEnded,
@@ -21,6 +22,7 @@ from wfplatform.core.event import (
     DeadlinePassed,
     Event,
     GivenBack,
+    Kept,
     Outcomes,
     PauseRequested,
     Recorded,
@@ -46,9 +48,11 @@ from wfplatform.core.execution import (
     Span,
     blank_runs,
 )
-from wfplatform.core.graph import Graph, NodeKind
+from wfplatform.core.graph import Graph
 from wfplatform.core.propagation import completed, expand_claimed, spread
 from wfplatform.core.request import expire, reject, retry, stop_all
+from wfplatform.core.retrying import fail
+from wfplatform.core.waiting import arrive, begin, end_child, keep, reuse, wake
 
 __all__ = ["MAX_LOST", "MAX_SUSPECTS", "Transition", "advance", "blank_nodes", "new_execution"]
 
@@ -114,18 +118,22 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
         case SegmentLost():
             _lose(draft, event)
         case Began():
-            _begin(draft, event)
+            begin(draft, event)
         case Reused():
-            _reuse(draft, event)
+            reuse(draft, event)
         case Refused(node, element, error):
             known = draft.run(node, element)
             if known is None or not known.state.final:
                 number = max(known.attempt if known else 0, 1)
-                _fail(draft, Outcome(node, element, number, OutcomeKind.FAILED, error=error), known)
+                fail(draft, Outcome(node, element, number, OutcomeKind.FAILED, error=error), known)
         case TimerDue():
-            _wake(draft, event)
+            wake(draft, event)
         case ChildEnded():
-            _end_child(draft, event)
+            end_child(draft, event)
+        case Arrived():
+            arrive(draft, event)
+        case Kept(signal):
+            keep(draft, signal)
         case CancelRequested():
             draft.changes["cancel_requested_at"] = execution.cancel_requested_at or now
             stop_all(draft, "the execution was cancelled")
@@ -198,7 +206,7 @@ def _take(draft: Draft, outcome: Outcome) -> None:
         case OutcomeKind.FAILED:
             if known is not None and (known.state.final or _has_failed(known, outcome.attempt)):
                 return
-            _fail(draft, outcome, known)
+            fail(draft, outcome, known)
         case OutcomeKind.UNREADABLE:
             if known is not None and known.state is NodeState.COMPLETED and element in draft.known(name):
                 _lose_result(draft, outcome, known)
@@ -244,35 +252,6 @@ def _iterate(draft: Draft, outcome: Outcome) -> None:
     draft.runs(name)[element] = run
     turned = Run(NodeState.COMPLETED, outcome.attempt)
     draft.recorded.append(Recorded(name, outcome.element, turned, outcome, fresh=True))
-
-
-def _fail(draft: Draft, outcome: Outcome, known: Run | None) -> None:
-    name, element = outcome.node, outcome.element
-    error = dict(outcome.error or {})
-    retry = draft.graph.by_id[name].policy.retry
-    tries = (known.tries if known else 0) + 1
-    sizes = known.sizes if known else None  # the turns of a loop that are done stay done
-    again = retry is not None and tries < retry.attempts and retry.covers(tuple(error.get("kinds", ())))
-    if retry is None or not again or not error.get("retryable", True):
-        run = Run(NodeState.FAILED, outcome.attempt, tries=tries, sizes=sizes, error=error)
-        draft.put(name, element, run, outcome)
-        draft.fail(name, element, error)
-        spread(draft, name, element, run)
-        return
-    due_at = draft.now + timedelta(seconds=retry.delay_before_s(tries + 1, draft.chance))
-    run = Run(
-        NodeState.WAITING,
-        outcome.attempt,
-        tries=tries,
-        lost=known.lost if known else 0,
-        alone=known.alone if known else False,
-        sizes=sizes,
-        due_at=due_at,
-        error=error,
-        reason=f"try {tries + 1} of {retry.attempts} at {due_at:%H:%M:%S} UTC, after {error.get('type', 'an error')}",
-    )
-    draft.put(name, element, run, outcome)
-    draft.effects.append(SetTimer(name, element, due_at))
 
 
 # -- segments
@@ -329,69 +308,3 @@ def _lose_element(
     draft.put(name, element, run)
     draft.fail(name, element, error)
     spread(draft, name, element, run)
-
-
-# -- what the engine handles itself
-
-
-def _reuse(draft: Draft, event: Reused) -> None:
-    known = draft.run(event.node, event.element)
-    if known is not None and known.state.final:
-        return
-    attempt = known.attempt if known else 0
-    run = Run(NodeState.COMPLETED, attempt, sizes=event.sizes, reused_from=event.execution_id)
-    outcome = Outcome(event.node, event.element, attempt, OutcomeKind.COMPLETED, outputs=event.outputs)
-    draft.put(event.node, event.element, run, outcome)
-    completed(draft, event.node, event.element, run)
-    draft.needs_plan = True
-
-
-def _begin(draft: Draft, event: Began) -> None:
-    known = draft.run(event.node, event.element)
-    if known is not None and known.state is not NodeState.PENDING:
-        return
-    before = known or Run(NodeState.PENDING)
-    run = replace(
-        before,
-        state=NodeState.WAITING,
-        attempt=before.attempt + 1,
-        due_at=event.due_at,
-        reason=event.reason,
-        error=None,
-    )
-    draft.put(event.node, event.element, run)
-    if event.due_at is not None:
-        draft.effects.append(SetTimer(event.node, event.element, event.due_at))
-
-
-def _wake(draft: Draft, event: TimerDue) -> None:
-    name, element = event.node, event.element
-    run = draft.run(name, element)
-    if run is None or run.state is not NodeState.WAITING or run.due_at is None or run.due_at > draft.now:
-        return
-    if draft.graph.by_id[name].type == NodeKind.DELAY and run.error is None:
-        run = Run(NodeState.COMPLETED, run.attempt, sizes=event.sizes)
-        outcome = Outcome(name, element, run.attempt, OutcomeKind.COMPLETED, outputs=event.outputs)
-        draft.put(name, element, run, outcome)
-        completed(draft, name, element, run)
-    else:
-        draft.put(name, element, replace(run, state=NodeState.PENDING, due_at=None, reason=""))
-    draft.needs_plan = True
-
-
-def _end_child(draft: Draft, event: ChildEnded) -> None:
-    name, element = event.node, event.element
-    known = draft.run(name, element)
-    # With a due time it waits to be tried again: the child whose end this is has been answered already.
-    if known is None or known.state is not NodeState.WAITING or known.due_at is not None:
-        return
-    if event.state is ExecutionState.COMPLETED:
-        run = Run(NodeState.COMPLETED, known.attempt, sizes=event.sizes)
-        draft.put(
-            name, element, run, Outcome(name, element, known.attempt, OutcomeKind.COMPLETED, outputs=event.outputs)
-        )
-        completed(draft, name, element, run)
-    else:
-        error = dict(event.error or {"type": "ChildEnded", "message": f"The child execution was {event.state}."})
-        _fail(draft, Outcome(name, element, known.attempt, OutcomeKind.FAILED, error=error), known)
-    draft.needs_plan = True

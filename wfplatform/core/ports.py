@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from wfplatform.core.event import Recorded
-from wfplatform.core.execution import Element, ExecutionState, Outcome, Run
+from wfplatform.core.execution import Element, ExecutionState, Outcome, Run, Signal
 from wfplatform.core.graph import Json
 
 __all__ = [
@@ -163,6 +163,7 @@ class Claim:
     error: Mapping[str, Any] | None = None
     runs: Sequence[StoredRun] = ()
     woken: bool = False
+    mailbox: tuple[Signal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +183,7 @@ class ExecutionChange:
     nodes_total: int | None
     nodes_ended: int
     nodes_failed: int
+    mailbox: tuple[Signal, ...] = ()
 
 
 class Asleep(NamedTuple):

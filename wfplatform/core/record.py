@@ -94,6 +94,7 @@ class NodeExecutionRecord:
     Args:
         outputs: as in `core.execution.Outcome`, without bodies.
         progress: share done, 0 to 1, as user code reported it.
+        awaits: as in `core.execution.Run`.
     """
 
     execution_id: UUID
@@ -120,6 +121,7 @@ class NodeExecutionRecord:
     progress: float | None
     progress_message: str
     reused_from: UUID | None
+    awaits: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

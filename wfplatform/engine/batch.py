@@ -62,7 +62,8 @@ class Batch:
             if live.cache_keys and run.state.final and len(element) <= live.execution.nodes[recorded.node].rank:
                 self._keep(live, recorded.node, element, recorded.outcome)
         paused = before.paused_at is not live.execution.paused_at
-        if step.recorded or step.effects or paused or before.state is not live.execution.state:
+        told = before.mailbox is not live.execution.mailbox
+        if step.recorded or step.effects or paused or told or before.state is not live.execution.state:
             self.changed[live.id] = live
         for effect in step.effects:
             match effect:
@@ -165,7 +166,7 @@ class Batch:
                 continue
             self._untold.pop(live.id, None)
             live.told_at_s, live.told = now_s, told
-            state, waiting_for, paused_at, cancel_requested_at, error = told
+            state, waiting_for, paused_at, cancel_requested_at, error, mailbox = told
             yield ExecutionChange(
                 id=live.id,
                 epoch=live.claim.epoch,
@@ -180,6 +181,7 @@ class Batch:
                 nodes_total=_total(execution),
                 nodes_ended=sum(runs.ended for runs in execution.nodes.values()),
                 nodes_failed=_failed(execution) if error is not None else 0,
+                mailbox=mailbox,
             )
         if not self._untold:
             self._tell_at_s = None

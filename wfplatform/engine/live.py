@@ -11,14 +11,14 @@ from uuid import UUID
 
 from wfplatform.compiler.order import Loaded
 from wfplatform.compiler.segment import Flights
-from wfplatform.core.execution import Element, Execution, ExecutionState, NodeState, blank_runs
+from wfplatform.core.execution import Element, Execution, ExecutionState, NodeState, Signal, blank_runs
 from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.ports import Claim, StoredVersion
 
 __all__ = ["Live", "Told", "Version"]
 
-type Told = tuple[ExecutionState, str, datetime | None, datetime | None, Mapping[str, Any] | None]
-"""State, what it waits for, since when it is paused, when its end was asked for, and why it fails."""
+type Told = tuple[ExecutionState, str, datetime | None, datetime | None, Mapping[str, Any] | None, tuple[Signal, ...]]
+"""State, what it waits for, since when it is paused, when its end was asked for, why it fails, and signals it keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class Live:
     def __post_init__(self) -> None:
         """What is stored when it is claimed is told already."""
         claim = self.claim
-        self.told = (claim.state, "", claim.paused_at, claim.cancel_requested_at, claim.error)
+        self.told = (claim.state, "", claim.paused_at, claim.cancel_requested_at, claim.error, claim.mailbox)
 
     @property
     def id(self) -> UUID:
@@ -127,7 +127,13 @@ class Live:
     def to_tell(self) -> Told:
         """What people are told as soon as it changes: its standing, what was asked of it, and why it fails."""
         execution = self.execution
-        return (*self.standing(), execution.paused_at, execution.cancel_requested_at, execution.error)
+        return (
+            *self.standing(),
+            execution.paused_at,
+            execution.cancel_requested_at,
+            execution.error,
+            execution.mailbox,
+        )
 
     def standing(self) -> tuple[ExecutionState, str]:
         """Its state for all to see, and for what it waits: one that runs but has nothing on the cluster is waiting."""

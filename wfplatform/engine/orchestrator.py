@@ -15,6 +15,7 @@ from uuid import UUID
 from wfplatform.compiler.segment import Planned
 from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.core.event import DeadlinePassed, Event, Rejected
+from wfplatform.core.execution import Element
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
     CacheStore,
@@ -340,6 +341,15 @@ class Orchestrator:
         for live, _ in planned:
             live.note_work(self._clock.now())
 
+    def _hand_over_mail(self, live: Live, begun: Sequence[tuple[str, Element]]) -> None:
+        """What came before it was waited for."""
+        for node, element in begun:
+            if not live.execution.mailbox:
+                return
+            event = self._waits.mail.kept_for(live, node, element)
+            if event is not None:
+                self._apply(live, event)
+
     def _planned(self, live: Live) -> Planned | None:
         """What of one execution is to be handed out; None if that cannot be told before more is committed, or not now.
 
@@ -360,6 +370,7 @@ class Orchestrator:
                 events, is_late = self._waits.begin(live, one.actions, self._batch)
                 for event in events:
                     self._apply(live, event)
+                self._hand_over_mail(live, one.actions)
         except UnreachableError:
             raise
         except PlatformError as error:

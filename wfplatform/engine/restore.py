@@ -33,6 +33,7 @@ def restore(claim: Claim, graph: Graph, given: Mapping[str, Sequence[tuple[Eleme
         cancel_requested_at=claim.cancel_requested_at,
         paused_at=claim.paused_at,
         error=claim.error,
+        mailbox=claim.mailbox,
     )
     if not claim.runs:
         return execution

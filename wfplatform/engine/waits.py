@@ -18,6 +18,7 @@ from wfplatform.engine.batch import Batch
 from wfplatform.engine.committed import Outputs, committed_outputs, inputs_of, sources
 from wfplatform.engine.fault import described
 from wfplatform.engine.live import Live
+from wfplatform.engine.mail import Mail
 from wfplatform.engine.shape import shape_sources, sizes_of_runs
 from wfplatform.engine.timers import Timer
 from wfplatform.engine.values import EngineInputs, plain_output, seen_value
@@ -57,6 +58,7 @@ class Waits:
         self._clock = clock
         self._ids = ids
         self._load = load
+        self.mail: Final = Mail(clock, self._lengths)
 
     def begin(self, live: Live, actions: Sequence[tuple[str, Element]], batch: Batch) -> tuple[list[Event], bool]:
         """Begin elements whose inputs are all committed; children go into the batch.
@@ -101,7 +103,10 @@ class Waits:
         return [(live, self._over(live, timer.node, timer.element, read.get(live.id, {}))) for live, timer in due]
 
     def _over(self, live: Live, node: str, element: Element, outputs: Outputs) -> Event:
-        if live.graph.by_id[node].type != NodeKind.DELAY:
+        found = live.graph.by_id[node]
+        if found.type in (NodeKind.EVENT, NodeKind.APPROVAL):
+            return self.mail.late(live, found, element)
+        if found.type != NodeKind.DELAY:
             return TimerDue(node, element)
         if not _hands_on(live, node):
             return TimerDue(node, element, {DEFAULT_PORT: plain_output(None)})
@@ -199,6 +204,8 @@ class Waits:
             if found.type == NodeKind.DELAY:
                 until = self._until(found, element, inputs)
                 return Began(node, element, f"waits until {until:%Y-%m-%d %H:%M:%S} UTC", until)
+            if found.type in (NodeKind.EVENT, NodeKind.APPROVAL):
+                return self.mail.begun(found, element, inputs)
             child = self._child(live, found, element, inputs)
         except PlatformError:
             raise

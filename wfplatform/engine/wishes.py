@@ -28,7 +28,7 @@ class Wishes:
     Args:
         live: the engine's executions.
         adoption: those that wait to be taken up.
-        waits: knows what the end of a child means.
+        waits: knows what the end of a child means, and who waits for a signal.
         batch: where a command is noted as done, with what came of it.
         apply: lets the state machine decide about an event.
     """
@@ -73,6 +73,10 @@ class Wishes:
                 return ResumeRequested(command.created_by)
             case "retry":
                 return Retried(command.created_by)
+            case "signal":
+                return self._waits.mail.signalled(live, command)
+            case "decide":
+                return self._waits.mail.decided(live, command)
             case _ if command.kind == CHILD_ENDED:
                 return self._waits.child_ended(live, command)
             case _:

@@ -26,7 +26,7 @@ from wfplatform.store.text import clean, exact_json
 
 __all__ = ["COMMAND_KINDS", "Catalog"]
 
-COMMAND_KINDS: Final = frozenset({"cancel", "pause", "resume", "retry", "signal"})
+COMMAND_KINDS: Final = frozenset({"cancel", "pause", "resume", "retry", "signal", "decide"})
 
 _COLUMNS: Final = "v.id, v.tenant_id, v.workflow_id, w.name, v.number, v.digest, v.document, v.code_digest"
 _NAMES: Final = ("id", "tenant_id", "workflow_id", "name", "number", "digest", "document", "code_digest")

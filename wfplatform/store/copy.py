@@ -23,7 +23,7 @@ type Owned = Mapping[UUID, tuple[int, str]]
 
 NODE_COLUMNS: Final = (
     "execution_id, tenant_id, epoch, node_id, element, state, attempt, tries, lost, upstream, alone, verdict, sizes,"
-    " due_at, error, reason, reused_from, worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes,"
+    " due_at, error, reason, reused_from, awaits, worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes,"
     " input_digest, outputs"
 )
 LINE_COLUMNS: Final = "execution_id, tenant_id, at, node_id, element, attempt, line, level, logger, message"
@@ -101,16 +101,17 @@ def node_text(records: Iterable[NodeRecord], owned: Owned, artifacts: list[Artif
             or run.upstream
             or run.alone
             or run.reused_from
+            or run.awaits
         ):
-            sizes, error = clean_json(run.sizes), clean_json(run.error)
+            sizes, error, awaits = clean_json(run.sizes), clean_json(run.error), clean_json(run.awaits)
             standing = (
                 f"{run.attempt}\t{run.tries}\t{run.lost}\t{'t' if run.upstream else 'f'}\t{'t' if run.alone else 'f'}"
                 f"\t{_verdict(run.verdict)}\t{_NULL if sizes is None else escaped(sizes)}\t{_due(run.due_at)}"
                 f"\t{_NULL if error is None else escaped(error)}\t{text(run.reason)}"
-                f"\t{_NULL if run.reused_from is None else run.reused_from}"
+                f"\t{_NULL if run.reused_from is None else run.reused_from}\t{_NULL if awaits is None else escaped(awaits)}"
             )
         else:
-            standing = f"{run.attempt}\t0\t0\tf\tf\t{_verdict(run.verdict)}\t\\N\t\\N\t\\N\t\t\\N"
+            standing = f"{run.attempt}\t0\t0\tf\tf\t{_verdict(run.verdict)}\t\\N\t\\N\t\\N\t\t\\N\t\\N"
         if outcome is None:
             lines.append(
                 f"{head}\t{text(node)}\t{place}\t{run.state}\t{standing}\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n"

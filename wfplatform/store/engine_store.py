@@ -21,7 +21,7 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from wfplatform.core.execution import ExecutionState
+from wfplatform.core.execution import ExecutionState, Signal
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import CachedResult, Claim, Command, Commit, Found, StoredRun, StoredVersion, Wanted
 from wfplatform.errors import NotFoundError, WfError
@@ -394,4 +394,5 @@ def _claim(row: dict[str, Any], runs: Sequence[StoredRun]) -> Claim:
     parent_id, node, element = row.pop("parent_id"), row.pop("parent_node"), row.pop("parent_element")
     parent = (parent_id, node, tuple(element)) if parent_id else None
     state = ExecutionState(row.pop("state"))
-    return Claim(**row, state=state, parent=parent, runs=runs)
+    mailbox = tuple(Signal(*one) for one in row.pop("mailbox") or ())
+    return Claim(**row, state=state, parent=parent, runs=runs, mailbox=mailbox)

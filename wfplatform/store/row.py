@@ -211,6 +211,8 @@ def node_row(record: NodeRecord, artifacts: list[Artifact]) -> dict[str, Any]:
         row["error"] = clean_json(run.error)
     if run.reused_from is not None:
         row["reused_from"] = str(run.reused_from)
+    if run.awaits is not None:
+        row["awaits"] = clean_json(run.awaits)
     if outcome is not None:
         row["worker"] = clean(outcome.worker)
         row["segment"] = clean(outcome.segment)
@@ -246,6 +248,7 @@ def execution_rows(changes: Iterable[ExecutionChange]) -> list[dict[str, Any]]:
             "nodes_total": change.nodes_total,
             "nodes_ended": change.nodes_ended,
             "nodes_failed": change.nodes_failed,
+            "mailbox": json.dumps(change.mailbox) if change.mailbox else None,
         }
         for change in latest.values()
     ]

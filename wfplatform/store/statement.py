@@ -46,7 +46,9 @@ OWNED: Final = "select id, epoch, tenant_id::text from execution where id = any(
 
 _OWNER: Final = "join execution e on e.id = u.execution_id and e.epoch = u.epoch and e.engine_id = %(engine)s"
 
-_RUN: Final = "state, attempt, tries, lost, epoch, error, sizes, verdict, due_at, reason, upstream, alone, reused_from"
+_RUN: Final = (
+    "state, attempt, tries, lost, epoch, error, sizes, verdict, due_at, reason, upstream, alone, reused_from, awaits"
+)
 _TOLD: Final = (
     "worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes, input_digest, outputs, progress,"
     " progress_message"
@@ -61,12 +63,12 @@ _NODES: Final = f"""
 insert into node_execution as n (execution_id, node_id, element, tenant_id, {_RUN}, {_TOLD})
 select u.execution_id, u.node_id, u.element, e.tenant_id,
     u.state, u.attempt, u.tries, u.lost, u.epoch, u.error::jsonb, u.sizes::jsonb, u.verdict, u.due_at,
-    u.reason, u.upstream, u.alone, u.reused_from, u.worker, u.segment, to_timestamp(u.started_at),
+    u.reason, u.upstream, u.alone, u.reused_from, u.awaits::jsonb, u.worker, u.segment, to_timestamp(u.started_at),
     to_timestamp(u.finished_at), u.cpu_s, u.peak_memory_bytes, u.input_digest, u.outputs::json, u.progress, u.progress_message
 from json_to_recordset(%(rows)s::json) as u(
     execution_id uuid, epoch int, node_id text, element int[], state text, attempt int, tries int, lost int, reused_from uuid,
     error text,
-    sizes text, verdict bool, due_at timestamptz, reason text, upstream bool, alone bool, worker text, segment text,
+    sizes text, verdict bool, due_at timestamptz, reason text, upstream bool, alone bool, awaits text, worker text, segment text,
     started_at float8, finished_at float8, cpu_s float8, peak_memory_bytes bigint, input_digest text, outputs text,
     progress real, progress_message text)
 {_OWNER}
@@ -140,11 +142,12 @@ with changed as (
     update execution e set state = u.state, started_at = u.started_at, finished_at = u.finished_at,
         cancel_requested_at = u.cancel_requested_at, paused_at = u.paused_at, waiting_for = u.waiting_for,
         error = u.error::jsonb, worked_s = u.worked_s, nodes_total = u.nodes_total, nodes_ended = u.nodes_ended,
-        nodes_failed = u.nodes_failed, updated_at = now(), engine_id = case when u.final then null else e.engine_id end
+        nodes_failed = u.nodes_failed, mailbox = u.mailbox::json, updated_at = now(),
+        engine_id = case when u.final then null else e.engine_id end
     from json_to_recordset(%(rows)s::json) as u(
         id uuid, epoch int, state text, final bool, started_at timestamptz, finished_at timestamptz,
         cancel_requested_at timestamptz, paused_at timestamptz, waiting_for text, error text, worked_s float8, nodes_total int,
-        nodes_ended int, nodes_failed int)
+        nodes_ended int, nodes_failed int, mailbox text)
     where e.id = u.id and e.epoch = u.epoch and e.engine_id = %(engine)s
     returning e.id, u.final
 )
@@ -233,7 +236,7 @@ update execution e set engine_id = %(engine)s, epoch = e.epoch + 1, updated_at =
 from picked where e.id = picked.id
 returning e.id, e.tenant_id, e.epoch, e.state, e.version_id, e.workflow_name, e.parameters, e.priority, e.timeout_s, e.worked_s,
     e.created_at, e.started_at, e.cancel_requested_at, e.paused_at, e.parent_id, e.parent_node,
-    e.parent_element, e.depth, e.error, picked.woken"""
+    e.parent_element, e.depth, e.error, e.mailbox, picked.woken"""
 
 NEXT_WAKE: Final = """
 select min(wake_at) from execution

@@ -19,8 +19,10 @@ __all__ = ["RUN_COLUMNS", "read_outputs", "stored_run"]
 
 RUN_COLUMNS: Final = (
     "n.node_id, n.element, n.state, n.attempt, n.tries, n.lost, n.alone, n.upstream, n.verdict, n.sizes,"
-    " n.due_at, n.error, n.reason"
+    " n.due_at, n.error, n.reason, n.reused_from, n.awaits"
 )
+_OUTPUT: Final = len(RUN_COLUMNS.split(","))
+"""Where outputs stand in a row, followed by tenant and execution."""
 _OUTPUTS: Final = f"""
 with asked as materialized (select * from json_to_recordset(%(asked)s::json) as u(i uuid, n text, e int[]))
 select {RUN_COLUMNS}, n.outputs, n.tenant_id, n.execution_id
@@ -35,10 +37,9 @@ join artifact a on a.tenant_id = u.tenant_id and a.digest = u.digest and a.codec
 
 
 def stored_run(row: tuple[Any, ...], outputs: Mapping[str, Any] | None = None) -> StoredRun:
-    """A row of `RUN_COLUMNS`."""
-    node, element, state, attempt, tries, lost, alone, upstream, verdict, sizes, due_at, error, reason = row
-    run = Run(NodeState(state), attempt, tries, lost, alone, upstream, verdict, sizes, due_at, error, reason)
-    return StoredRun(node, tuple(element), run, outputs)
+    """A row of `RUN_COLUMNS`, which are in the order of a `Run`."""
+    node, element, state, *rest = row
+    return StoredRun(node, tuple(element), Run(NodeState(state), *rest), outputs)
 
 
 type _Key = tuple[UUID, str, str]
@@ -51,17 +52,19 @@ def read_outputs(connection: psycopg.Connection[tuple[Any, ...]], wanted: Wanted
         [{"i": str(id), "n": node, "e": element} for id, pairs in wanted.items() for node, element in pairs]
     )
     rows = connection.execute(_OUTPUTS, {"asked": asked}).fetchall()
-    absent = {(row[14], *key) for row in rows for entry in (row[13] or {}).values() for key in _absent(entry)}
+    absent = {
+        (row[_OUTPUT + 1], *key) for row in rows for entry in (row[_OUTPUT] or {}).values() for key in _absent(entry)
+    }
     bodies: dict[_Key, bytes] = {}
     if absent:
         found = connection.execute(_BODIES, tuple(map(list, zip(*absent, strict=True))))
         bodies = {(tenant_id, digest, codec): bytes(body) for tenant_id, digest, codec, body in found}
     runs: dict[UUID, list[StoredRun]] = {}
     for row in rows:
-        outputs = row[13]
+        outputs = row[_OUTPUT]
         if outputs and bodies:
-            outputs = {port: _with_body(row[14], entry, bodies) for port, entry in outputs.items()}
-        runs.setdefault(row[15], []).append(stored_run(row[:13], outputs))
+            outputs = {port: _with_body(row[_OUTPUT + 1], entry, bodies) for port, entry in outputs.items()}
+        runs.setdefault(row[_OUTPUT + 2], []).append(stored_run(row[:_OUTPUT], outputs))
     return runs
 
 

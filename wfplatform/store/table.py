@@ -213,13 +213,23 @@ class ExecutionRow(Row, table=True):
     parent_element: list[int] | None = _of(ARRAY(Integer))
     depth: int = _of(Integer, null=False, default="0")
     idempotency_key: str | None = _of(Text)
+    mailbox: list[Any] | None = _of(JSON)
 
 
 class NodeExecutionRow(Row, table=True):
     """One element of one node of one execution. Partitioned by the day of the execution."""
 
     __tablename__ = "node_execution"
-    __table_args__ = (Index("node_execution_started_idx", "execution_id", "started_at"), _BY_DAY)
+    __table_args__ = (
+        Index("node_execution_started_idx", "execution_id", "started_at"),
+        Index(
+            "node_execution_awaits_idx",
+            "tenant_id",
+            "execution_id",
+            postgresql_where=text("awaits is not null"),
+        ),
+        _BY_DAY,
+    )
 
     execution_id: UUID = Field(primary_key=True)
     node_id: str = Field(primary_key=True, sa_type=Text)
@@ -248,6 +258,7 @@ class NodeExecutionRow(Row, table=True):
     progress: float | None = _of(REAL)
     progress_message: str | None = _of(Text)
     reused_from: UUID | None = None
+    awaits: dict[str, Any] | None = _of(JSONB)
 
 
 class AttemptRow(Row, table=True):

@@ -303,6 +303,7 @@ class MemoryStore:
             error=row.error,
             runs=[StoredRun(*key, element.run, None) for key, element in sorted(elements.items(), key=_place)],
             woken=is_asleep,
+            mailbox=self.contents.mailboxes.get(row.id, ()),
         )
 
 

@@ -40,7 +40,7 @@ from wfplatform.errors import ConflictError, DefinitionError, NotFoundError
 
 __all__ = ["MemoryCatalog", "MemoryReader"]
 
-COMMAND_KINDS: Final = frozenset({"cancel", "pause", "resume", "retry", "signal"})
+COMMAND_KINDS: Final = frozenset({"cancel", "pause", "resume", "retry", "signal", "decide"})
 
 
 class MemoryCatalog:
@@ -258,4 +258,5 @@ def _node(execution_id: UUID, node: str, element: tuple[int, ...], known: Stored
         progress=known.progress[0] if known.progress else None,
         progress_message=known.progress[1] if known.progress else "",
         reused_from=run.reused_from,
+        awaits=run.awaits,
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from wfplatform.core.event import Recorded
-from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, OutcomeKind, Run
+from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, OutcomeKind, Run, Signal
 from wfplatform.core.ports import (
     CachedResult,
     Command,
@@ -59,6 +59,7 @@ class MemoryContents:
         self.now: Final = now
         self.executions: dict[UUID, ExecutionRecord] = {}
         self.asleep: set[UUID] = set()
+        self.mailboxes: dict[UUID, tuple[Signal, ...]] = {}
         self.elements: dict[UUID, dict[tuple[str, Element], StoredElement]] = {}
         self.attempts: dict[tuple[UUID, str, Element, int], AttemptRecord] = {}
         self.lines: dict[UUID, dict[tuple[Any, ...], LogRecord]] = {}
@@ -258,6 +259,7 @@ class MemoryContents:
 
     def change(self, change: ExecutionChange) -> None:
         """Write down the new standing of an execution."""
+        self.mailboxes[change.id] = change.mailbox
         ended: dict[str, Any] = {"engine_id": None} if change.state.final else {}
         self.update(
             change.id,

@@ -1,4 +1,4 @@
-"""Executions that nobody owns while they only wait."""
+"""Executions that nobody owns while they only wait, and what others are to bring them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ create index execution_unclaimed_idx on execution (priority desc, id)
 create index execution_wake_idx on execution (wake_at)
     where engine_id is null and is_asleep and state in ('pending', 'running', 'waiting');
 
+-- What somebody told an execution before anything waited for it: [number, name, data, by] each.
+alter table execution add column mailbox json;
+-- For what a waiting element waits that somebody is to bring.
+alter table node_execution add column awaits jsonb;
+-- Not on the state: an update of what an index looks at moves the row.
+create index node_execution_awaits_idx on node_execution (tenant_id, execution_id) where awaits is not null;
+
 -- Whoever takes it, even an engine of a release that does not know of sleep, wakes it.
 create function wf_wake() returns trigger language plpgsql as $$
 begin
@@ -31,5 +38,5 @@ create trigger execution_wakes before update of engine_id on execution for each 
 
 
 def upgrade() -> None:
-    """When an execution that waits is to be taken up again."""
+    """When an execution that waits is to be taken up again, and by what."""
     op.get_bind().exec_driver_sql(_ASLEEP.replace("%", "%%"))  # the driver reads % as the mark of a parameter
