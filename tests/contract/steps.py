@@ -59,9 +59,9 @@ def asked(subject: Any, count: int = 1, **more: Any) -> list[NewExecution]:
     return new
 
 
-def engine(subject: Any, lease_s: float = LONG_S) -> UUID:
+def engine(subject: Any, lease_s: float = LONG_S, **facts: Any) -> UUID:
     engine_id = IDS.new()
-    subject.store.register(engine_id, lease_s=lease_s, facts={"host": "here", "version": "1"})
+    subject.store.register(engine_id, lease_s=lease_s, facts={"host": "here", "version": "1", **facts})
     return engine_id
 
 

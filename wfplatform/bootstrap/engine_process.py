@@ -54,20 +54,24 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point: `python -m wfplatform.bootstrap.engine_process`."""
     parser = argparse.ArgumentParser(prog="wfplatform engine")
     parser.add_argument("--tls", type=Path)
+    parser.add_argument("--seat")
     parser.add_argument("--ready-fd", type=int)
     options = parser.parse_args(argv)
     faulthandler.register(signal.SIGUSR1)
     settings = Settings.load()
     log_lines(settings.log_level.upper())
-    return run_engine(settings, cluster_tls=options.tls, ready_fd=options.ready_fd)
+    return run_engine(settings, cluster_tls=options.tls, seat=options.seat, ready_fd=options.ready_fd)
 
 
-def run_engine(settings: Settings, *, cluster_tls: Path | None = None, ready_fd: int | None = None) -> int:
+def run_engine(
+    settings: Settings, *, cluster_tls: Path | None = None, seat: str | None = None, ready_fd: int | None = None
+) -> int:
     """Run one engine until SIGTERM, SIGINT or the end of standard input.
 
     Args:
         settings: where database and scheduler are, and how it works.
         cluster_tls: folder of the certificates with which the scheduler is reached; None: as Dask is configured here.
+        seat: the same for engines that are started one after the other, each when the one before it has ended.
         ready_fd: a pipe that is told when executions are taken; None: nobody asked.
 
     Returns:
@@ -138,7 +142,7 @@ def run_engine(settings: Settings, *, cluster_tls: Path | None = None, ready_fd:
     store.register(
         engine_id,
         lease_s=settings.lease_s,
-        facts={"host": socket.gethostname(), "pid": os.getpid(), "scheduler": scheduler},
+        facts={"host": socket.gethostname(), "pid": os.getpid(), "scheduler": scheduler, "seat": seat},
     )
     lease = Lease(engine_id, store, lease_s=settings.lease_s, clock=clock, on_lost=loop.stop)
     listener = Listener(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Final
+from uuid import uuid4
 
 from wfplatform.bootstrap.places import POLL_S, Places
 from wfplatform.bootstrap.spec import POSTGRES, ChildSpec, Order
@@ -77,7 +78,9 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
         )
     for number in range(settings.engines):
         env = settings.as_environment()
-        engine = _python(f"engine-{number}", "wfplatform.bootstrap.engine_process", *tls, env=env)
+        # New with every supervisor: only it knows that the engine before has ended when it starts the next one.
+        seat = ("--seat", uuid4().hex)
+        engine = _python(f"engine-{number}", "wfplatform.bootstrap.engine_process", *tls, *seat, env=env)
         children.append(
             dataclasses.replace(
                 engine,

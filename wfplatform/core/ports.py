@@ -302,7 +302,7 @@ class LeaseStore(Protocol):
         ...
 
     def register(self, engine_id: UUID, *, lease_s: float, facts: Mapping[str, Json]) -> None:
-        """Announce an engine and take its lease."""
+        """Announce an engine and take its lease. Engines whose facts name the same `seat` live one after the other."""
         ...
 
     def renew(self, engine_id: UUID, *, lease_s: float) -> bool:
@@ -310,7 +310,9 @@ class LeaseStore(Protocol):
         ...
 
     def take_over(self, engine_id: UUID) -> int:
-        """Fence off engines whose lease is over and free their executions to be claimed; returns how many were freed."""
+        """Fence off engines whose lease is over, or who sat in this one's seat before it, and free their executions to be
+        claimed; returns how many were freed.
+        """
         ...
 
     def leave(self, engine_id: UUID) -> None:

@@ -104,7 +104,8 @@ class PostgresEngineStore:
         Args:
             engine_id: new; an engine that was fenced off needs another one.
             lease_s: seconds until the lease is over unless renewed.
-            facts: whatever helps a person; `host` and `pid` are this process's unless given.
+            facts: whatever helps a person; `host` and `pid` are this process's unless given. Engines with the same `seat` live
+                one after the other: the next one takes over without waiting for a lease.
 
         Raises:
             UnreachableError: the database does not answer.
@@ -144,7 +145,9 @@ class PostgresEngineStore:
         )
 
     def take_over(self, engine_id: UUID) -> int:
-        """Fence off engines whose lease is over and free their executions to be claimed; returns how many were freed."""
+        """Fence off engines whose lease is over, or who sat in this one's seat before it, and free their executions to be
+        claimed; returns how many were freed.
+        """
 
         def work(connection: Connection) -> int:
             freed = connection.execute(statement.TAKE_OVER, {"engine": engine_id}).rowcount

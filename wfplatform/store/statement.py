@@ -259,10 +259,13 @@ answer to a request of some megabytes that has not left."""
 TENANT: Final = "select set_config('app.current_tenant_id', %s, true)"
 """For the rest of the transaction."""
 
+# Whoever sat in this engine's seat before it has ended, so its lease need not run out.
 # Skips an engine that is in the middle of a commit: either it is alive, or the server ends its session within seconds.
 TAKE_OVER: Final = """
 with lapsed as materialized (
-    select id from engine where id <> %(engine)s and fenced_at is null and lease_expires_at < clock_timestamp()
+    select id from engine where id <> %(engine)s and fenced_at is null
+      and (lease_expires_at < clock_timestamp()
+           or facts ->> 'seat' = (select me.facts ->> 'seat' from engine me where me.id = %(engine)s))
     for update skip locked
 ), fenced as (
     update engine set fenced_at = clock_timestamp() from lapsed where engine.id = lapsed.id returning engine.id

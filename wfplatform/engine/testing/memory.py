@@ -41,6 +41,7 @@ _REFUSED: Final = re.compile("[\0\ud800-\udfff]")
 @dataclass(slots=True, kw_only=True)
 class _Lease:
     expires_at: datetime
+    seat: Json = None
     fenced: bool = False
 
 
@@ -66,7 +67,8 @@ class MemoryStore:
     def register(self, engine_id: UUID, *, lease_s: float, facts: Mapping[str, Json]) -> None:
         """Announce an engine and take its lease."""
         with self._lock:
-            self._leases.setdefault(engine_id, _Lease(expires_at=self.now() + timedelta(seconds=lease_s)))
+            expires_at = self.now() + timedelta(seconds=lease_s)
+            self._leases.setdefault(engine_id, _Lease(expires_at=expires_at, seat=facts.get("seat")))
 
     def renew(self, engine_id: UUID, *, lease_s: float) -> bool:
         """Prolong the lease; False when another engine has fenced this one off."""
@@ -78,10 +80,14 @@ class MemoryStore:
             return True
 
     def take_over(self, engine_id: UUID) -> int:
-        """Fence off engines whose lease is over and free their executions to be claimed; returns how many were freed."""
+        """Fence off engines whose lease is over, or who sat in this one's seat before it, and free their executions to be
+        claimed; returns how many were freed.
+        """
         with self._lock:
+            seat = self._leases[engine_id].seat if engine_id in self._leases else None
             for other, lease in self._leases.items():
-                if other != engine_id and lease.expires_at < self.now():
+                is_former = seat is not None and lease.seat == seat
+                if other != engine_id and (is_former or lease.expires_at < self.now()):
                     lease.fenced = True
             for stored in self.contents.commands.values():
                 ended = self.contents.executions[stored.command.execution_id].state.final
