@@ -156,10 +156,10 @@ def dask_process(*command: str, path: Sequence[Path] = ()) -> Iterator[subproces
 
 
 @contextmanager
-def dask_scheduler(address: str, *, path: Sequence[Path] = ()) -> Iterator[subprocess.Popen[bytes]]:
+def dask_scheduler(address: str, *words: str, path: Sequence[Path] = ()) -> Iterator[subprocess.Popen[bytes]]:
     """A scheduler of somebody else's at this address, which answers."""
-    with dask_process("scheduler", "--host", address, "--no-dashboard", path=path) as process:
-        until(lambda: tcp_answers(address.removeprefix("tcp://")), "the scheduler")
+    with dask_process("scheduler", "--host", address, "--no-dashboard", *words, path=path) as process:
+        until(lambda: tcp_answers(address.partition("://")[2]), "the scheduler")
         yield process
 
 

@@ -14,8 +14,11 @@ from distributed import Client, get_worker
 
 from tests.integration.proxy import proxied
 from tests.integration.running import dask_process, dask_scheduler, free_port, until
+from wfplatform.bootstrap.certificates import ensure_certificates
 from wfplatform.compiler.dask_graph import ClusterTask
+from wfplatform.executors.certificate_files import AUTHORITY, CERTIFICATE, KEY
 from wfplatform.executors.dask import DaskExecutor, Loss
+from wfplatform.executors.security import cluster_security
 from wfplatform.worker.site import SitePlugin, here
 
 TOPIC = "wfplatform-test"
@@ -41,19 +44,27 @@ def answer(order: bytes, *_: object) -> bytes:
 
 
 class Cluster:
-    """A scheduler that can be killed and started again at its address, a worker, and an executor that hears of both."""
+    """A scheduler that can be killed and started again at its address, a worker, and an executor that hears of both.
+
+    They speak TLS, as those of a platform do: connections that break while they are made then raise other errors.
+    """
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
         port = free_port()
-        self.address = f"tcp://127.0.0.1:{port}"
+        self.address = f"tls://127.0.0.1:{port}"
+        ensure_certificates(folder / "tls")
+        self.security = cluster_security(folder / "tls")
+        files = {"ca-file": AUTHORITY, "cert": CERTIFICATE, "key": KEY}
+        self._tls = [word for name, file in files.items() for word in (f"--tls-{name}", str(folder / "tls" / file))]
         self.told: set[str] = set()
         self.lost: list[Loss] = []
         self.heard: list[str] = []
         self.start()
         self.way = stack.enter_context(proxied(port))
         executor = DaskExecutor(
-            f"tcp://127.0.0.1:{self.way.port}",
+            f"tls://127.0.0.1:{self.way.port}",
+            security=self.security,
             topic=TOPIC,
             engine="test",
             plugin=SitePlugin(artifact_url=folder.as_uri(), release="1"),
@@ -72,9 +83,18 @@ class Cluster:
         self.heard.append("outcome")
 
     def start(self) -> None:
-        self.scheduler = self._stack.enter_context(dask_scheduler(self.address))
-        worker = ("worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
-        self._stack.enter_context(dask_process(*worker, "--local-directory", str(self._folder)))
+        self.scheduler = self._stack.enter_context(dask_scheduler(self.address, *self._tls))
+        worker = (
+            "worker",
+            self.address,
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--host",
+            "tls://127.0.0.1",
+        )
+        self._stack.enter_context(dask_process(*worker, "--local-directory", str(self._folder), *self._tls))
 
     def kill(self) -> None:
         self.scheduler.send_signal(signal.SIGKILL)
@@ -106,7 +126,7 @@ def restarted(cluster: Cluster) -> None:
 
 
 def emptied(cluster: Cluster) -> None:
-    with Client(cluster.address, set_as_default=False) as other:
+    with Client(cluster.address, security=cluster.security, set_as_default=False) as other:
         other.restart(wait_for_workers=False)
 
 

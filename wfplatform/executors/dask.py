@@ -16,11 +16,11 @@ from uuid import UUID
 
 import dask.config
 from distributed import Client, Future, KilledWorker, SchedulerPlugin, Security, WorkerPlugin
-from distributed.comm.core import CommClosedError
 
 from wfplatform.compiler.dask_graph import ClusterTask, build
 from wfplatform.core.policy import Lane
 from wfplatform.errors import UnreachableError
+from wfplatform.executors.client import BROKEN, connect
 from wfplatform.executors.exits import EXITS_TOPIC, MEMORY_TOPIC, Exits
 from wfplatform.executors.scheduler_plugin import ADOPTED_TOPIC, LOSSES_TOPIC, ORDERS_TOPIC, SegmentsPlugin
 
@@ -111,7 +111,7 @@ class DaskExecutor:
         self._all_heard = threading.Event()
         self._stop = threading.Event()
         dask.config.set(CLIENT_CONFIG)
-        self._client = self._connect()
+        self._client = connect(address, security)
         self._last_connected_s = time.monotonic()
         self._comm: object = self._client.scheduler_comm
         self._prepare(self._client)
@@ -165,7 +165,7 @@ class DaskExecutor:
         """Leave the cluster; what runs there goes on until it is cancelled."""
         self._stop.set()
         self._keeper.join(timeout=5)
-        self._client.close()
+        self._client.close(timeout=GIVE_UP_S)
 
     # -- the connection
 
@@ -180,24 +180,12 @@ class DaskExecutor:
         client = self._client
         return self._ready and client.status == "running" and client.scheduler_comm is self._comm
 
-    def _connect(self) -> Client:
-        try:
-            name = "wfplatform-engine"
-            return Client(self._address, security=self._security, name=name, set_as_default=False, timeout=30)
-        except (OSError, TimeoutError, CommClosedError) as error:
-            raise UnreachableError(
-                "scheduler_unreachable",
-                f"The Dask scheduler at {self._address} does not answer: {error}",
-                "Start it, or set WFP_SCHEDULER_ADDRESS to the address of one that runs.",
-                address=self._address,
-            ) from error
-
     def _keep(self) -> None:
         """In a thread of its own: the engine never waits for a scheduler."""
         while not self._stop.wait(LOOK_EVERY_S):
             try:
                 self._look_after()
-            except (OSError, TimeoutError, CommClosedError, UnreachableError, ValueError) as error:
+            except (*BROKEN, UnreachableError) as error:
                 logger.warning("scheduler does not answer", extra={"address": self._address, "reason": str(error)})
 
     def _look_after(self) -> None:
@@ -211,7 +199,7 @@ class DaskExecutor:
             # It gives up by itself after half a minute, or else something in it broke and it would try for ever.
             self._ready = False
             client.close(timeout=GIVE_UP_S)
-            client = self._client = self._connect()
+            client = self._client = connect(self._address, self._security)
         else:
             self._ready = False
             return
@@ -372,7 +360,7 @@ class DaskExecutor:
     async def _order(self, client: Client, order: dict[str, Any]) -> None:
         try:
             await _scheduler(client).log_event(topic=ORDERS_TOPIC, msg=order)
-        except OSError as error:
+        except BROKEN as error:
             # A worker or scheduler that is gone needs no message; what comes after it is told anew.
             logger.info("message not delivered", extra={"op": order["message"]["op"], "reason": str(error)})
 
@@ -381,7 +369,7 @@ class DaskExecutor:
             await _scheduler(client).restart_workers(
                 workers=[address], timeout=30, wait_for_workers=False, on_error="return", stimulus_id="wfplatform-stuck"
             )
-        except OSError as error:
+        except BROKEN as error:
             logger.warning("worker not ended", extra={"worker": address, "reason": str(error)})
 
     async def _ask(self, client: Client, message: dict[str, Any], workers: list[str] | None) -> Any:
