@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-.PHONY: help demo test test-full simulate check fmt bench bench-full lock clean setup setup-test
+.PHONY: help demo test test-full simulate chaos check fmt bench bench-full lock clean setup setup-test
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -21,6 +21,11 @@ test-full: setup-test ## run every test, the minutes-long ones too
 SEEDS := 2000
 simulate: setup-test ## simulate executions in which everything goes wrong: make simulate SEEDS=2000
 	@$(PYTHON) -m tests.simulation --seeds $(SEEDS)
+
+EXECUTIONS := 200
+SEED :=
+chaos: setup-test ## kill real processes while executions run: make chaos EXECUTIONS=200 SEED=4711
+	@$(PYTHON) -u -m tests.chaos --executions $(EXECUTIONS) $(if $(SEED),--seed $(SEED))
 
 check: setup-test ## format, lint, types, layers and house rules
 	@rc=0; run() { printf '%s\n' "--- $$*"; "$$@" || rc=1; }; \

@@ -157,15 +157,13 @@ def test_a_lease_that_is_renewed_is_not_taken_over(subject: Any) -> None:
 
 
 def test_who_comes_into_the_seat_of_another_does_not_wait_for_its_lease(subject: Any) -> None:
-    former, beside = engine(subject, seat="one"), engine(subject, seat="two")
-    alone = engine(subject, seat=None)
+    former, *others = (engine(subject, seat=seat) for seat in ("one", "two", None))
     claim = claimed(subject, former)
-    assert subject.store.take_over(beside) == subject.store.take_over(alone) == 0
+    assert {subject.store.take_over(other) for other in others} == {0}
     later = engine(subject, seat="one")
     assert fenced(subject, former, later) == 1
     assert [again.id for again in subject.store.look(later, claims=9).claims] == [claim.id]
-    assert subject.store.renew(beside, lease_s=LONG_S)
-    assert subject.store.renew(alone, lease_s=LONG_S)
+    assert all(subject.store.renew(other, lease_s=LONG_S) for other in others)
 
 
 def test_who_was_fenced_off_writes_nothing(subject: Any) -> None:
