@@ -15,7 +15,7 @@ from uuid import UUID
 from tests.chaos.platforms import Harmed
 from tests.chaos.trouble import Blow
 from tests.chaos.witness import Line, read_lines
-from tests.chaos.workload import DELAY_S
+from tests.chaos.workload import BEFORE_EFFECT, DELAY_S, EFFECT
 from tests.integration.running import client_of, until
 from wfplatform import Workflow
 from wfplatform.errors import UnreachableError
@@ -44,6 +44,9 @@ class BrokenPromiseError(AssertionError):
         super().__init__(
             f"{promise}\n  where: {where}\n  expected: {expected}\n  came: {came}\n  what was done meanwhile:\n{past}"
         )
+
+
+type Commits = Mapping[tuple[UUID, str, tuple[int, ...]], datetime]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,9 @@ def judge(harmed: Harmed, started: Sequence[Started], blows: Sequence[Blow]) -> 
     for one in started:
         _judge_ending(harmed, one, _between(blows, one.at, None))
     lines = read_lines(harmed.lines)
-    _judge_repeats(harmed, lines, blows)
+    commits = harmed.witness.commits()
+    _judge_repeats(commits, lines, blows)
+    _judge_effects(commits, lines, blows)
     _judge_records(harmed, lines, blows)
     _judge_waits(lines, blows)
     _judge_leftovers(harmed, blows)
@@ -93,8 +98,7 @@ def _judge_ending(harmed: Harmed, one: Started, blows: Sequence[Blow]) -> None:
         raise BrokenPromiseError("Results equal an undisturbed run.", where, one.expected, result, blows)
 
 
-def _judge_repeats(harmed: Harmed, lines: Sequence[Line], blows: Sequence[Blow]) -> None:
-    commits = harmed.witness.commits()
+def _judge_repeats(commits: Commits, lines: Sequence[Line], blows: Sequence[Blow]) -> None:
     for line in lines:
         committed_at = commits.get(line.key)
         if committed_at is not None and line.at > committed_at:
@@ -104,6 +108,22 @@ def _judge_repeats(harmed: Harmed, lines: Sequence[Line], blows: Sequence[Blow])
                 f"no attempt after its commit at {committed_at:%H:%M:%S.%f}",
                 f"attempt {line.attempt} in process {line.pid} at {line.at:%H:%M:%S.%f}",
                 _between(blows, None, line.at),
+            )
+
+
+def _judge_effects(commits: Commits, lines: Sequence[Line], blows: Sequence[Blow]) -> None:
+    """What changes the world outside begins when what is before it is committed."""
+    for line in lines:
+        if line.node != EFFECT:
+            continue
+        committed_at = commits.get((line.execution, BEFORE_EFFECT, ()))
+        if committed_at is None or line.at < committed_at:
+            raise BrokenPromiseError(
+                "An effect begins when everything before it is committed.",
+                f"{line.node} of {line.execution}",
+                f"a commit of {BEFORE_EFFECT} before {line.at:%H:%M:%S.%f}",
+                f"{committed_at:%H:%M:%S.%f}" if committed_at is not None else "none",
+                blows,
             )
 
 

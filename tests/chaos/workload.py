@@ -12,9 +12,10 @@ import time
 
 from wfplatform import Retry, Workflow, current_node, delay, each, node, workflow
 
-__all__ = ["DELAY_S", "WORKFLOWS"]
+__all__ = ["BEFORE_EFFECT", "DELAY_S", "EFFECT", "WORKFLOWS"]
 
 DELAY_S = 1.5
+EFFECT, BEFORE_EFFECT = "paid", "raised-3"
 PIECE_BYTES = 3_000_000
 PATIENT = Retry(attempts=60, delay_s=0.5)
 """For what needs room in the artifact storage: while there is none, it fails."""
