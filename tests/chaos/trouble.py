@@ -21,10 +21,10 @@ from tests.chaos.witness import Line, read_lines
 
 __all__ = ["ANYWHERE", "APART", "EMBEDDED", "NETWORKED", "Blow", "Fate", "Kind"]
 
-FIND_S = 10.0
+FIND_S = 4.0
 """How long a moment is waited for that suits a kind of trouble."""
 NODE_S = 0.1
-"""An attempt that began so recently is taken to be still running."""
+"""Most attempts take so long."""
 AWAY_S = 20.0
 FULL_S = 3.0
 FULL_BYTES = 1_000_000
@@ -128,12 +128,12 @@ def engine_frozen(fate: Fate) -> Blow:
 
 
 def worker_killed_in_node(fate: Fate) -> Blow:
-    pid = fate.worker(lambda line, now: now - line.at < timedelta(seconds=NODE_S))
+    pid = fate.worker(lambda line, now: now - line.at < timedelta(seconds=NODE_S / 2))
     return _killed("worker_killed_in_node", pid, f"worker {pid}")
 
 
 def worker_killed_between(fate: Fate) -> Blow:
-    pid = fate.worker(lambda line, now: now - line.at > timedelta(seconds=3 * NODE_S))
+    pid = fate.worker(lambda line, now: now - line.at > timedelta(seconds=NODE_S))
     return _killed("worker_killed_between", pid, f"worker {pid}")
 
 
