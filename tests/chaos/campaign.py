@@ -32,7 +32,7 @@ from wfplatform import Workflow
 from wfplatform.authoring.platform import RunOptions
 from wfplatform.errors import WfError
 
-__all__ = ["Account", "Campaign", "expected_results", "main"]
+__all__ = ["CROWDED_S", "Account", "Campaign", "expected_results", "main", "open_folder"]
 
 AT_ONCE = 6
 """So many executions are open while trouble strikes."""
@@ -40,6 +40,8 @@ END_S = 120.0
 """Within this time after the last blow everything has ended."""
 RECOVERY_S = 10.0
 """One lease, as it is unless somebody sets it: within this time life goes on."""
+CROWDED_S = 2 * RECOVERY_S
+"""The same where the machine is busy with other tests, so that it takes several seconds to start an engine."""
 OPEN = "select id from execution where state in ('pending', 'running', 'waiting')"
 ROUND = 25
 """Executions of a round on one platform, in which each kind of trouble strikes once."""
@@ -81,6 +83,7 @@ class Campaign:
         seed: decides what happens to whom, as far as anybody can.
         expected: what each workflow returns undisturbed.
         account: added to.
+        recovery_s: within this time after a blow life goes on.
         say: told what happens.
     """
 
@@ -91,6 +94,7 @@ class Campaign:
         seed: int,
         expected: dict[str, object],
         account: Account,
+        recovery_s: float = RECOVERY_S,
         say: Callable[[str], None] = print,
     ) -> None:
         self._harmed = harmed
@@ -98,6 +102,7 @@ class Campaign:
         self._fate = Fate(harmed=harmed, random=self._random)
         self._expected = expected
         self._account = account
+        self._recovery_s = recovery_s
         self._say = say
         self._started: list[Started] = []
         self._blows: list[Blow] = []
@@ -151,13 +156,13 @@ class Campaign:
         self._say(f"  {blow.at:%H:%M:%S} {blow.kind}: {blow.detail}, {self._open()} executions open")
         recovered_at = self._recovered(blow)
         # What is struck while it still recovers from the blow before has the time for both.
-        judge_recovery(self._harmed, blow, recovered_at, RECOVERY_S if was_whole else 2 * RECOVERY_S)
+        judge_recovery(self._harmed, blow, recovered_at, self._recovery_s * (1 if was_whole else 2))
         if recovered_at is not None:
             self._account.add(blow, recovered_at)
 
     def _recovered(self, blow: Blow) -> datetime | None:
         """When life went on: all that had lost their engine have another, or something was committed."""
-        until_s = time.monotonic() + 3 * RECOVERY_S
+        until_s = time.monotonic() + 3 * self._recovery_s
         while time.monotonic() < until_s:
             if blow.taken:
                 first: dict[object, datetime] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.campaign import Account, Campaign, expected_results
+from tests.chaos.campaign import CROWDED_S, Account, Campaign, expected_results
 from tests.chaos.platforms import apart
 from tests.chaos.trouble import NETWORKED
 
@@ -19,7 +19,8 @@ def test_what_is_cut_off_goes_on(home: Path) -> None:
     print(f"seed {seed}")
     account = Account()
     with apart(home) as harmed:
-        Campaign(harmed, seed=seed, expected=expected_results(home), account=account).run(NETWORKED, 12)
+        campaign = Campaign(harmed, seed=seed, expected=expected_results(home), account=account, recovery_s=CROWDED_S)
+        campaign.run(NETWORKED, 12)
     print(account.told())
     assert account.executions >= 12
     assert set(account.recoveries) == {kind.__name__ for kind in NETWORKED}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.campaign import Account, Campaign, expected_results
+from tests.chaos.campaign import CROWDED_S, Account, Campaign, expected_results
 from tests.chaos.platforms import embedded
 from tests.chaos.promise import BrokenPromiseError, judge
 from tests.chaos.trouble import ANYWHERE
@@ -29,7 +29,8 @@ def test_what_is_killed_goes_on(home: Path) -> None:
     print(f"seed {seed}")
     account = Account()
     with embedded(home) as harmed:
-        Campaign(harmed, seed=seed, expected=expected_results(home), account=account).run(ANYWHERE, 12)
+        campaign = Campaign(harmed, seed=seed, expected=expected_results(home), account=account, recovery_s=CROWDED_S)
+        campaign.run(ANYWHERE, 12)
         last = read_lines(harmed.lines)[-1]
         tell_again(harmed.lines, last)
         with pytest.raises(BrokenPromiseError, match="Nothing that is committed runs again"):
