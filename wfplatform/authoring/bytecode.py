@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from types import CodeType
 from typing import Final
 
-__all__ = ["GLOBAL_LOADS", "absolute_name", "global_names", "imported_names", "same_code", "steps"]
+__all__ = ["GLOBAL_LOADS", "IDLE", "absolute_name", "global_names", "imported_names", "same_code", "steps"]
 
 GLOBAL_LOADS: Final = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
-_IDLE: Final = frozenset({"NOP", "CACHE", "RESUME", "EXTENDED_ARG"})
+IDLE: Final = frozenset({"NOP", "CACHE", "RESUME", "EXTENDED_ARG"})
+"""Instructions that do nothing that could be told from outside."""
 
 
 def steps(code: CodeType) -> list[dis.Instruction]:
     """The instructions of a code object that do something."""
-    return [item for item in dis.get_instructions(code) if item.opname not in _IDLE]
+    return [item for item in dis.get_instructions(code) if item.opname not in IDLE]
 
 
 def global_names(code: CodeType) -> tuple[str, ...]:
@@ -38,13 +39,13 @@ def imported_names(code: CodeType, package: str | None = None) -> tuple[str, ...
         instructions = list(dis.get_instructions(inner))
         for at, item in enumerate(instructions):
             if item.opname == "IMPORT_NAME":
-                found[absolute_name(item.argval, instructions[:at], package)] = None
+                found[absolute_name(item.argval, [one.argval for one in instructions[:at][-2:]], package)] = None
     return tuple(found)
 
 
-def absolute_name(name: str, before: Sequence[dis.Instruction], package: str | None) -> str:
+def absolute_name(name: str, before: Sequence[object], package: str | None) -> str:
     """The module an import statement means; its level is one of the two constants loaded before it."""
-    level = next((item.argval for item in reversed(before[-2:]) if type(item.argval) is int), 0)
+    level = next((value for value in reversed(before[-2:]) if type(value) is int), 0)
     if not level:
         return name
     parts = (package or "").split(".")

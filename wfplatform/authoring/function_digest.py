@@ -1,58 +1,62 @@
 """What a function does, as a digest: its own code and whatever of the user's project it reaches.
 
-Comments, docstrings, file names and line numbers do not count; installed packages count by name and version.
+Comments, docstrings, layout, file names and line numbers do not count; installed packages count by name and version.
 Refuses to guess: what cannot be told apart by its content (a lock, a connection) gives the reason instead.
 """
 
 from __future__ import annotations
 
 import builtins
-import copyreg
 import dis
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, NamedTuple
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GenericAlias,
+    MappingProxyType,
+    MethodType,
+    ModuleType,
+    UnionType,
+)
+from typing import Any, Final, NamedTuple, get_args, get_origin
 
-from wfplatform.authoring.bytecode import GLOBAL_LOADS, absolute_name, steps
-from wfplatform.authoring.sources import Origin, collect, distribution_of, origin_of
+from wfplatform.authoring.bytecode import GLOBAL_LOADS, absolute_name
+from wfplatform.authoring.content import (
+    Unanalysable,
+    class_parts,
+    function_place,
+    home,
+    is_followed,
+    object_parts,
+    overloads,
+)
+from wfplatform.authoring.normal import (
+    Doing,
+    effects_of,
+    imports_of,
+    literals_of,
+    normal_code,
+    normal_steps,
+    source_digest,
+    source_of,
+)
+from wfplatform.authoring.opaque import named_module, opaque_step, opaque_value, rebinds
+from wfplatform.authoring.sources import Origin, collect, origin_of
 from wfplatform.core.canonical import canonical_json, digest
 from wfplatform.errors import TravelError
 
 __all__ = ["FunctionDigest", "Unanalysable", "fingerprint", "function_digest"]
 
-_EXAMPLES: Final = "wfplatform.examples"
 _MAX_VALUES: Final = 200_000
 
-# What a class has from its decorator, its metaclass or its place in the file, not from its author.
-_MADE: Final = frozenset(
-    [
-        "__abstractmethods__",
-        "__annotate__",
-        "__annotate_func__",
-        "__annotations_cache__",
-        "__dataclass_fields__",
-        "__dataclass_params__",
-        "__dict__",
-        "__doc__",
-        "__firstlineno__",
-        "__module__",
-        "__qualname__",
-        "__signature__",
-        "__static_attributes__",
-        "__weakref__",
-        "_abc_impl",
-    ]
-)
 _PLAIN: Final = frozenset({type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented)})
-_PLACE_NAMES: Final = frozenset({"__doc__", "__firstlineno__", "__qualname__", "__static_attributes__"})
+_PLACES: Final = frozenset({"__file__", "__path__", "__spec__", "__loader__"})
 _ATTRIBUTE_LOADS: Final = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
-
-
-class Unanalysable(Exception):  # noqa: N818 - a verdict, not an error of anyone
-    """A value has no digest; the text says why."""
 
 
 class FunctionDigest(NamedTuple):
@@ -91,253 +95,289 @@ def fingerprint(value: object) -> str:
     Raises:
         Unanalysable: the value holds something that has no content.
     """
+    walk = _Walk([_MAX_VALUES])
     try:
-        return _Walk().of(value)
+        found = walk.of(value)
+        imported = _imports(walk.modules)
     except RecursionError:
         raise Unanalysable("it is nested too deeply") from None
+    return digest(canonical_json([platform.python_version_tuple()[:2], found, imported]))
 
 
 class _Walk:
-    """One walk over a value; every mutable object is looked at once."""
+    """One walk over a value. Every object is looked at once, and known by its number afterwards.
 
-    def __init__(self) -> None:
-        self._done: dict[int, str] = {}
-        self._open: dict[int, int] = {}
+    Args:
+        left: how many values may still be looked at, by this walk and those within it.
+        sets: those whose items are being looked at; each item is walked on its own, since the order of a set is nobody's.
+    """
+
+    def __init__(self, left: list[int], sets: tuple[int, ...] = (), modules: set[str] | None = None) -> None:
+        self.modules = set() if modules is None else modules
+        self._left = left
+        self._sets = sets
+        self._numbers: dict[int, int] = {}
         self._kept: list[object] = []  # ids stay unique only as long as the objects live
-        self._left = _MAX_VALUES
 
     def of(self, value: object) -> str:
-        return digest(canonical_json(self._token(value)))
+        return digest(canonical_json(self.token(value)))
 
-    def _token(self, value: Any) -> list[Any]:
-        self._left -= 1
-        if self._left < 0:
+    def effects(self, code: CodeType, scope: dict[str, Any]) -> str:
+        return digest(canonical_json(self._code(code, scope)))
+
+    def token(self, value: Any) -> list[Any]:
+        self._left[0] -= 1
+        if self._left[0] < 0:
             raise Unanalysable(f"it reaches more than {_MAX_VALUES} values")
         match value:
             case _ if type(value) in _PLAIN:
                 return [type(value).__name__, repr(value)]
             case tuple() if type(value) is tuple:
-                return ["tuple", *map(self._token, value)]
+                return ["tuple", *map(self.token, value)]
             case frozenset() if type(value) is frozenset:
                 return ["frozenset", *self._unordered(value)]
-            case CodeType():
-                return ["code", *self._code(value, None)]
+            case GenericAlias() | UnionType():
+                return ["type", self.token(get_origin(value)), *map(self.token, get_args(value))]
+            case _ if type(value).__module__ == "typing" and get_origin(value) is not None:
+                return ["type", type(value).__name__, self.token(get_origin(value)), *map(self.token, get_args(value))]
             case _:
                 return self._once(value)
 
     def _unordered(self, values: Iterable[Any]) -> list[Any]:
-        # The order of a set differs between processes.
-        return sorted((self._token(item) for item in values), key=canonical_json)
+        if id(values) in self._sets:
+            return ["around", self._sets.index(id(values))]
+        inside = (*self._sets, id(values))
+        found = [
+            self.token(item) if type(item) in _PLAIN else _Walk(self._left, inside, self.modules).token(item)
+            for item in values
+        ]
+        return sorted(found, key=canonical_json)
 
     def _once(self, value: Any) -> list[Any]:
-        key = id(value)
-        if key in self._done:
-            return ["digest", self._done[key]]
-        if key in self._open:
-            return ["cycle", self._open[key]]
-        self._open[key] = len(self._open)
+        number = self._numbers.get(id(value))
+        if number is not None:
+            return ["seen", number]
+        self._numbers[id(value)] = len(self._numbers)
         self._kept.append(value)
-        try:
-            self._done[key] = digest(canonical_json(list(self._parts(value))))
-        finally:
-            del self._open[key]
-        return ["digest", self._done[key]]
+        why = opaque_value(value)
+        if why:
+            raise Unanalysable(f"{getattr(value, '__name__', 'it')} {why}")
+        return ["digest", digest(canonical_json(list(self._parts(value))))]
 
     def _parts(self, value: Any) -> Iterator[Any]:
         match value:
             case list() if type(value) is list:
                 yield "list"
-                yield from map(self._token, value)
+                yield from map(self.token, value)
             case dict() if type(value) is dict:
                 yield "dict"
                 for key, item in value.items():
-                    yield self._token(key)
-                    yield self._token(item)
+                    yield self.token(key)
+                    yield self.token(item)
             case set() if type(value) is set:
                 yield "set"
                 yield from self._unordered(value)
             case bytearray() | memoryview():
                 yield type(value).__name__
                 yield hashlib.sha256(value).hexdigest()
+            case MappingProxyType():
+                yield "view"
+                yield self.token(dict(value))
+            case CodeType():
+                raise Unanalysable("it holds code that is no function")
             case ModuleType():
                 yield from self._module(value)
             case FunctionType():
                 yield from self._function(value)
             case MethodType():
                 yield "method"
-                yield self._token(value.__func__)
-                yield self._token(value.__self__)
+                yield self.token(value.__func__)
+                yield self.token(value.__self__)
             case BuiltinFunctionType() if value.__self__ is None or isinstance(value.__self__, ModuleType):
-                yield from ["builtin", value.__qualname__, self._home(value.__module__)]
+                yield from ["builtin", value.__qualname__, home(value.__module__)]
             case type():
-                yield from self._class(value)
-            case functools.partial():
+                if is_followed(value.__module__):
+                    self.modules.add(value.__module__)
+                yield from class_parts(value, self.token)
+            case functools.partial() if type(value) is functools.partial:
                 yield "partial"
-                yield self._token(value.func)
-                yield self._token(value.args)
-                yield self._token(value.keywords)
+                yield from map(self.token, (value.func, value.args, value.keywords, vars(value)))
+            case functools._lru_cache_wrapper():
+                yield "remembered"
+                yield self.token(value.__wrapped__)
+                yield sorted(value.cache_parameters().items())
             case property():
                 yield "property"
-                yield from map(self._token, (value.fget, value.fset, value.fdel))
+                yield from map(self.token, (value.fget, value.fset, value.fdel))
             case staticmethod() | classmethod():
                 yield type(value).__name__
-                yield self._token(value.__func__)
+                yield self.token(value.__func__)
             case _ if _is_wrapper(value):
                 yield from self._function(value.function)
             case _:
-                yield from self._object(value)
+                yield from object_parts(value, self.token)
 
-    def _home(self, module: str | None) -> list[str]:
-        """A module that does not travel, as name and version."""
-        name = module or "builtins"
-        provided = distribution_of(name) if origin_of(name) is Origin.INSTALLED else None
-        return [name, *(provided or ())]
+    # -- modules
 
     def _module(self, module: ModuleType | str) -> Iterator[Any]:
         name = module if isinstance(module, str) else module.__name__
         match origin_of(name):
             case Origin.PROJECT:
-                try:
-                    sources = collect([name])
-                except TravelError as error:
-                    raise Unanalysable(error.message) from None
-                yield "sources"
-                yield [[path, digest(content)] for path, content in sources.files.items()]
-                yield dict(sources.requirements)
+                yield from _sources(name)
             case Origin.DYNAMIC if isinstance(module, ModuleType):
                 yield "module"
-                yield [self._token(item) for key, item in sorted(vars(module).items()) if not key.startswith("__")]
+                yield [self.token(item) for key, item in sorted(vars(module).items()) if not key.startswith("__")]
             case _:
+                if why := opaque_value(ModuleType(name)):
+                    raise Unanalysable(f"{name} {why}")
                 yield "module"
-                yield self._home(name)
+                yield home(name)
+
+    # -- functions
 
     def _function(self, function: FunctionType) -> Iterator[Any]:
-        if not _is_followed(function.__module__):
-            yield from ["function", function.__qualname__, self._home(function.__module__)]
-            return
         yield "function"
-        yield self._code(function.__code__, function.__globals__)
-        yield self._token(function.__defaults__)
-        yield self._token(function.__kwdefaults__)
+        place = function_place(function)
+        if place is not None:
+            yield place
+            if function.__closure__ is None:
+                return
+            found = overloads(function)
+            if found is not None:
+                yield self.token(found)
+                return
+        else:
+            module = function.__globals__.get("__name__")
+            if isinstance(module, str):
+                self.modules.add(module)
+            yield self._code(
+                normal_code(function.__code__), function.__globals__, frozenset(function.__code__.co_freevars)
+            )
+        yield self.token(function.__defaults__)
+        yield self.token(function.__kwdefaults__)
+        yield [[name, self.token(item)] for name, item in vars(function).items() if name != "__doc__"]
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             try:
                 content = cell.cell_contents
             except ValueError:  # assigned later
                 yield [name]
             else:
-                yield [name, self._token(content)]
+                yield [name, self._named(f"closed-over {name!r}", content)]
 
-    def _code(self, code: CodeType, scope: dict[str, Any] | None) -> list[Any]:
-        instructions = steps(code)
+    def _code(self, code: CodeType, scope: dict[str, Any], closed: frozenset[str] = frozenset()) -> list[Any]:
+        steps, handlers = normal_steps(code)
+        why = rebinds(code, closed, steps)
+        if why:
+            raise Unanalysable(f"{code.co_name} {why}")
         parts: list[Any] = [
             code.co_name,
-            [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 0xFF],
+            [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 0x3FF],
             list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]),
-            code.co_exceptiontable.hex(),
+            handlers,
         ]
-        for at, item in enumerate(instructions):
-            following = instructions[at + 1] if at + 1 < len(instructions) else None
-            if following is not None and following.opname == "STORE_NAME" and following.argval in _PLACE_NAMES:
-                continue
-            if isinstance(item.argval, CodeType):
-                parts.append([item.opname, self._code(item.argval, scope)])
-            elif item.opcode in dis.hasconst:
-                parts.append([item.opname, self._token(item.argval)])
-            elif item.opname == "IMPORT_NAME":
-                parts.append([item.opname, item.argval, self._imported(item.argval, instructions[:at], scope)])
-            elif item.opname in GLOBAL_LOADS and scope is not None:
-                parts.append([item.opname, item.argval, self._global(item.argval, instructions[at + 1 :], scope)])
+        for at, step in enumerate(steps):
+            why = opaque_step(steps, at, scope)
+            if why:
+                raise Unanalysable(f"{code.co_name} {why}")
+            named = named_module(steps, at)
+            if named:
+                parts.append([step.opname, list(self._module(named))])
+            elif isinstance(step.value, CodeType):
+                parts.append([step.opname, self._code(step.value, scope, closed)])
+            elif step.opcode in dis.hasconst:
+                parts.append([step.opname, self.token(step.value)])
+            elif step.opname == "IMPORT_NAME":
+                name = absolute_name(step.value, [one.value for one in steps[:at]], scope.get("__package__"))
+                parts.append([step.opname, step.value, list(self._module(name))])
+            elif step.opname in GLOBAL_LOADS:
+                parts.append([step.opname, step.value, self._global(step.value, steps[at + 1 :], scope)])
             else:
-                parts.append([item.opname, repr(item.argval)])
+                parts.append([step.opname, repr(step.value)])
         return parts
 
-    def _global(self, name: str, following: list[dis.Instruction], scope: dict[str, Any]) -> Any:
+    def _global(self, name: str, following: Sequence[Doing], scope: dict[str, Any]) -> Any:
         if name not in scope:
             return "builtin" if hasattr(builtins, name) else "unbound"
+        module = scope.get("__name__")
+        if name in _PLACES and isinstance(module, str):
+            return list(self._module(module))
         value = scope[name]
+        _refuse_changed(name, value, scope)
         # Of a module of the project only what is taken from it counts.
         for item in following:
-            if not (isinstance(value, ModuleType) and _is_followed(value.__name__) and item.opname in _ATTRIBUTE_LOADS):
+            if not (isinstance(value, ModuleType) and is_followed(value.__name__) and item.opname in _ATTRIBUTE_LOADS):
                 break
-            if not hasattr(value, item.argval):
+            if item.value in _PLACES or not hasattr(value, item.value):
                 break
-            value = getattr(value, item.argval)
+            within, value = vars(value), getattr(value, item.value)
+            name = f"{name}.{item.value}"
+            _refuse_changed(item.value, value, within)
+        return self._named(f"global {name!r}", value)
+
+    def _named(self, called: str, value: Any) -> list[Any]:
         try:
-            return self._token(value)
+            return self.token(value)
         except Unanalysable as error:
-            raise Unanalysable(f"global {name!r}: {error}") from None
+            raise Unanalysable(f"{called}: {error}") from None
 
-    def _imported(self, name: str, before: list[dis.Instruction], scope: dict[str, Any] | None) -> Any:
-        name = absolute_name(name, before, (scope or {}).get("__package__"))
-        return list(self._module(name))
 
-    def _class(self, cls: type) -> Iterator[Any]:
-        if not _is_followed(cls.__module__):
-            yield from ["class", cls.__qualname__, self._home(cls.__module__)]
-            return
-        yield from ["class", cls.__qualname__]
-        yield [self._token(base) for base in cls.__bases__]
-        yield self._token(type(cls))
-        for name, member in sorted(vars(cls).items()):
-            if name in _MADE or (name.startswith("__pydantic_") and name != "__pydantic_fields__"):
-                continue
-            if type(member).__name__ in ("member_descriptor", "getset_descriptor"):
-                yield [name]
-            elif name in ("__annotations__", "__pydantic_fields__"):
-                yield [name, [[key, _described(item)] for key, item in member.items()]]
-            elif isinstance(member, Enum):
-                yield [name, self._token(member.value)]
-            elif issubclass(cls, Enum) and name.startswith("_") and name != "_missing_":
-                continue
-            else:
-                yield [name, self._token(member)]
-        for field in vars(cls).get("__dataclass_fields__", {}).values():
-            yield [
-                field.name,
-                _described(field.type),
-                *map(self._token, (field.default, field.default_factory)),
-            ]
+def _sources(name: str) -> Iterator[Any]:
+    try:
+        sources = collect([name])
+    except TravelError as error:
+        raise Unanalysable(error.message) from None
+    yield "sources"
+    yield [
+        [path, source_digest(content) if path.endswith(".py") else digest(content)]
+        for path, content in sources.files.items()
+    ]
+    yield dict(sources.requirements)
 
-    def _object(self, value: Any) -> Iterator[Any]:
+
+def _imports(modules: Iterable[str]) -> list[Any]:
+    """What modules of the project do when they are imported, other than to define: of these, and of those they import."""
+    found: list[Any] = []
+    todo, done = list(modules), set[str]()
+    while todo:
+        name = todo.pop()
+        parent = name.rpartition(".")[0]
+        if name in done or not name or origin_of(name) is not Origin.PROJECT:
+            continue
+        done.add(name)
+        module = sys.modules.get(name)
+        text = source_of(str(getattr(module, "__file__", None) or "")) if module is not None else ""
+        todo += [parent, *imports_of(text, str(getattr(module, "__package__", "") or ""))]
+        code = effects_of(text)
+        if code is None or module is None:
+            continue
+        walk = _Walk([_MAX_VALUES])
         try:
-            special = copyreg.dispatch_table.get(type(value))
-            reduced = special(value) if special else value.__reduce_ex__(4)
-        except Exception as error:  # whatever a foreign class raises: it cannot be taken apart
-            raise Unanalysable(
-                f"an object of type {_type_name(value)} has no content that could be compared"
-            ) from error
-        if isinstance(reduced, str):
-            yield from ["name", reduced, self._home(getattr(value, "__module__", None))]
-            return
-        made_by, arguments, *rest = reduced
-        state, items, pairs = [*rest, None, None, None][:3]
-        yield "object"
-        yield self._token(made_by)
-        yield self._token(arguments)
-        yield self._token(state)
-        yield self._token(list(items) if items is not None else None)
-        yield self._token([tuple(pair) for pair in pairs] if pairs is not None else None)
+            found.append([name, walk.effects(code, vars(module))])
+        except Unanalysable:  # then everything that it may mean counts
+            found.append([name, list(_sources(name))])
+        todo += walk.modules
+    return sorted(found)
 
 
-def _is_followed(module: str | None) -> bool:
-    if module and (module == _EXAMPLES or module.startswith(_EXAMPLES + ".")):
-        return True  # code of users, so to say, that comes with the platform
-    return origin_of(module or "builtins") in (Origin.PROJECT, Origin.DYNAMIC)
+def _refuse_changed(name: str, value: Any, scope: dict[str, Any]) -> None:
+    """Workers run the file of a module: what this process has put in place of a plain value is not there."""
+    module = scope.get("__name__")
+    if not isinstance(module, str) or origin_of(module) is not Origin.PROJECT:
+        return
+    literals = literals_of(source_of(str(scope.get("__file__") or "")))
+    if name in literals and _differs(literals[name], value):
+        raise Unanalysable(
+            f"{module}.{name} was changed in this process: workers have it as the file {scope.get('__file__')} says"
+        )
+
+
+def _differs(written: Any, value: Any) -> bool:
+    if type(written) is not type(value):
+        return True
+    return type(written) in _PLAIN and repr(written) != repr(value)
 
 
 def _is_wrapper(value: object) -> bool:
     return type(value).__module__.startswith("wfplatform.") and isinstance(
         getattr(value, "function", None), FunctionType
     )
-
-
-def _described(value: Any) -> str:
-    text = repr(value)
-    if " at 0x" in text:
-        raise Unanalysable(f"{text.partition(' at 0x')[0]}> is known by its address only")
-    return text
-
-
-def _type_name(value: object) -> str:
-    kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
