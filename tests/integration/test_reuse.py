@@ -29,6 +29,7 @@ from wfplatform.errors import NodeError
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.notify import PostgresNotifier
+from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
 
 pytestmark = pytest.mark.xdist_group("platform")
@@ -157,6 +158,7 @@ def foreign(platform: EmbeddedPlatform) -> Iterator[WorkflowPlatform]:
         Executions(
             catalog=Catalog(database),
             records=Reader(database),
+            past=PastReader(database),
             changes=ChangeCounter(),  # nobody tells it anything, so it looks once a second
             notifier=notifier,
             open_value=lambda output: open_output(output, platform.artifacts.load),

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from wfplatform.app.port import Changes, ExecutionCatalog, OpenValue, Records
+from wfplatform.app.forecast import forecast
+from wfplatform.app.port import Changes, ExecutionCatalog, OpenValue, Past, Records
 from wfplatform.app.result import result_output
 from wfplatform.authoring.document import SCHEMA_VERSION, from_document
+from wfplatform.authoring.workflow import Workflow
 from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.core.execution import Element, ExecutionState
+from wfplatform.core.forecast import Forecast
 from wfplatform.core.graph import Graph, Json
 from wfplatform.core.ports import Ids, NewExecution, Notifier, Publication, StoredVersion
 from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord
@@ -45,6 +48,7 @@ class Executions:
         ids: makes identifiers.
         tenant_id: whose executions.
         actor: who asks.
+        past: what earlier executions left, for forecasts.
         check: refuses a version that cannot run here.
         check_platform: called while waiting; raises when nothing can go on.
     """
@@ -60,9 +64,11 @@ class Executions:
         ids: Ids,
         tenant_id: UUID,
         actor: str,
+        past: Past,
         check: Callable[[StoredVersion], None] = lambda _: None,
         check_platform: Callable[[], None] = lambda: None,
     ) -> None:
+        self._past = past
         self._check_platform = check_platform
         self._check = check
         self._catalog = catalog
@@ -97,6 +103,7 @@ class Executions:
         timeout_s: float,
         tags: tuple[str, ...] = (),
         idempotency_key: str | None = None,
+        refresh: tuple[str, ...] = (),
     ) -> list[UUID]:
         """Start executions; they are committed when this returns.
 
@@ -104,6 +111,7 @@ class Executions:
             version: of which workflow.
             parameters: checked, one mapping for each execution.
             idempotency_key: for a single execution: if one of this workflow was started under it, that one is the answer.
+            refresh: nodes that are computed anew whatever is kept of earlier executions.
         """
         self._check(version)
         executions = [
@@ -117,6 +125,7 @@ class Executions:
                 created_by=self._actor,
                 tags=tags,
                 idempotency_key=idempotency_key,
+                refresh=refresh,
             )
             for given in parameters
         ]
@@ -127,6 +136,12 @@ class Executions:
             if known is not None:
                 return [known]
         return [execution.id for execution in executions]
+
+    def forecast(
+        self, workflow: Workflow[..., Any], parameters: Mapping[str, Json], refresh: tuple[str, ...] = ()
+    ) -> Forecast:
+        """What a run of a workflow would do; see `app.forecast`."""
+        return forecast(self._past, self._tenant_id, workflow, parameters, refresh)
 
     def record(self, execution_id: UUID) -> ExecutionRecord:
         """What is recorded of an execution."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -11,12 +12,19 @@ from wfplatform.app.executions import Executions
 from wfplatform.app.handle import Execution, StartedExecutions
 from wfplatform.authoring.document import from_document
 from wfplatform.authoring.platform import RunOptions
+from wfplatform.authoring.stale import CHANGED_ON_DISK
 from wfplatform.authoring.workflow import Workflow
+from wfplatform.core.forecast import Forecast
 from wfplatform.core.graph import Json
+from wfplatform.core.policy import ALL_NODES
 from wfplatform.core.ports import Publication, StoredVersion
 from wfplatform.errors import DefinitionError, UserError
 
-__all__ = ["WorkflowPlatform"]
+__all__ = ["CacheWarning", "WorkflowPlatform"]
+
+
+class CacheWarning(UserWarning):
+    """A node has a cache, and yet none of its results can be reused."""
 
 
 class WorkflowPlatform:
@@ -58,6 +66,8 @@ class WorkflowPlatform:
                 f"An idempotency key stands for one execution; {len(parameters)} were to be started.",
                 "Start each with .options(idempotency_key=...).run(...).",
             )
+        if options is not None:
+            _check_names(workflow, options.refresh)
         version = self.publish(workflow)
         policy, said = workflow.policy, options or RunOptions()
         ids = self.executions.start(
@@ -67,8 +77,21 @@ class WorkflowPlatform:
             timeout_s=policy.timeout_s if said.timeout_s is None else said.timeout_s,
             tags=(*policy.tags, *said.tags),
             idempotency_key=said.idempotency_key,
+            refresh=said.refresh,
         )
         return StartedExecutions(self.executions, ids)
+
+    def plan(
+        self, workflow: Workflow[..., Any], parameters: Mapping[str, Json], options: RunOptions | None = None
+    ) -> Forecast:
+        """What `run` would do: which nodes would run, which results would be reused, why, and how long it may take.
+
+        Raises:
+            UserError: a node that is to be computed anew is not in the workflow.
+        """
+        refresh = (options or RunOptions()).refresh
+        _check_names(workflow, refresh)
+        return self.executions.forecast(workflow, parameters, refresh)
 
     def publish(self, workflow: Workflow[..., Any]) -> StoredVersion:
         """Publish a workflow and those it calls; what is published already is found again.
@@ -80,6 +103,7 @@ class WorkflowPlatform:
         if found is not None:
             return found
         called = _with_children(workflow)
+        _warn_of_unused_caches(called)
         _check_documents(called)
         for child in called[1:]:
             self._publish(child)
@@ -113,6 +137,26 @@ class WorkflowPlatform:
             NotFoundError: there is none.
         """
         return Execution(self.executions, self.executions.find(execution_id).id)
+
+
+def _check_names(workflow: Workflow[..., Any], refresh: Sequence[str]) -> None:
+    known = {node.id for node in workflow.graph.nodes}
+    strange = [name for name in refresh if name != ALL_NODES and name not in known]
+    if strange:
+        raise UserError(
+            "node_not_found",
+            f"Workflow {workflow.name} has no node {', '.join(map(repr, strange))} that could be computed anew.",
+            f"It has: {', '.join(sorted(known))}.",
+            nodes=strange,
+        )
+
+
+def _warn_of_unused_caches(workflows: Sequence[Workflow[..., Any]]) -> None:
+    for workflow in workflows:
+        for name, why in workflow.not_reused.items():
+            if CHANGED_ON_DISK not in why:  # of that one is warned where the files are read
+                text = f"Node {name} of {workflow.name} has a cache, but no result of it is reused: {why}."
+                warnings.warn(text, CacheWarning, stacklevel=5)
 
 
 def _with_children(workflow: Workflow[..., Any]) -> list[Workflow[..., Any]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from wfplatform.core.execution import ExecutionState
+from wfplatform.core.forecast import KeptResult
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import NewExecution, Publication, StoredRun, StoredVersion, Wanted
 from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
 
-__all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Records"]
+__all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Past", "Records"]
 
 type OpenValue = Callable[[Mapping[str, Any]], Any]
 """Turns a recorded output into the value."""
@@ -78,6 +80,30 @@ class Records(Protocol):
 
     def outputs(self, tenant_id: UUID, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
         """Outputs of elements of executions."""
+        ...
+
+
+class Past(Protocol):
+    """What earlier executions left that tells what a new one would do."""
+
+    def kept(self, tenant_id: UUID, keys: Sequence[str]) -> Mapping[str, KeptResult]:
+        """Key -> the result under it, those that have expired too. What is not there is left out."""
+        ...
+
+    def latest(self, tenant_id: UUID, workflow_name: str) -> Mapping[str, tuple[UUID, datetime, UUID]]:
+        """Node id -> (execution, when, workflow version) of the newest result that a workflow left for reuse."""
+        ...
+
+    def costs(self, tenant_id: UUID, workflow_name: str, digest: str) -> Mapping[str, float]:
+        """Node id -> seconds of one element, in the version with this digest, else in the newest that knows."""
+        ...
+
+    def published(self, tenant_id: UUID, version_id: UUID) -> tuple[StoredVersion, bytes]:
+        """A workflow version and its code."""
+        ...
+
+    def slots(self) -> int:
+        """How many nodes run side by side on the workers that are there; 0 = that is not known."""
         ...
 
 

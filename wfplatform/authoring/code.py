@@ -83,6 +83,8 @@ class Code:
             pickles among all this, which no other Python opens.
         listings: source lines of functions by value.
         origins: path in `sources` -> where that file was when it was packed; not part of the digest.
+        environment: what nodes declare of their environment, as it was where it was packed: package -> version,
+            `$VARIABLE` -> digest of its value.
     """
 
     digest: str
@@ -95,6 +97,7 @@ class Code:
     requirements: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     listings: tuple[Listing, ...] = ()
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def to_bytes(self) -> bytes:
         """As MessagePack.
@@ -130,6 +133,7 @@ class Code:
                         for listing in self.listings
                     ],
                     "origins": dict(self.origins),
+                    "environment": dict(self.environment),
                 },
                 use_bin_type=True,
             )
@@ -179,5 +183,6 @@ class Code:
                 Listing(file=file, blocks=tuple((line, text) for line, text in blocks), shown="".join(shown))
                 for file, blocks, *shown in fields["listings"]
             ),
+            environment=fields.get("environment", {}),
             origins=fields.get("origins", {}),  # neither of these two changes the digest: older packs lack them
         )

@@ -80,7 +80,13 @@ _RETRY: Final[Mapping[str, _Kind]] = {
     "on": _WORDS,
     "never_on": _WORDS,
 }
-_CACHE: Final[Mapping[str, _Kind]] = {"expires_s": _SECONDS, "salt": _TEXT, "ignore": _WORDS}
+_CACHE: Final[Mapping[str, _Kind]] = {
+    "expires_s": _SECONDS,
+    "salt": _TEXT,
+    "ignore": _WORDS,
+    "packages": _WORDS,
+    "variables": _WORDS,
+}
 _POLICY: Final[Mapping[str, _Kind | tuple[type, Mapping[str, _Kind]]]] = {
     "retry": (Retry, _RETRY),
     "timeout_s": _SECONDS,

@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
+from wfplatform.authoring.environment import declared_environment
 from wfplatform.authoring.names import names_read
 from wfplatform.authoring.output import ParameterInput
 from wfplatform.authoring.trace import Trace, Traced, active_trace, tracing
@@ -39,11 +40,15 @@ class Drawing:
         self._workflow = workflow
         self._seen = self._look()
         self.traced = self._draw()
+        self._caches = [node.policy.cache for node in self.traced.graph.nodes if node.policy.cache is not None]
+        self._environment = declared_environment(self._caches)
 
     def holds(self) -> bool:
         """Whether all functions it reaches by name are still the same."""
         now = self._look()
-        return len(now) == len(self._seen) and not any(map(operator.is_not, now, self._seen))
+        if len(now) != len(self._seen) or any(map(operator.is_not, now, self._seen)):
+            return False
+        return self._environment == declared_environment(self._caches)
 
     @functools.cached_property
     def graph(self) -> Graph:
@@ -66,7 +71,21 @@ class Drawing:
         types = {slot.name: slot.annotation for slot in slots if slot.annotation is not inspect.Parameter.empty}
         nodes = (node for node in self.traced.graph.nodes if node.type == NodeKind.PYTHON)
         names = {str(node.config["function"]): node.label or node.id for node in nodes}
-        return pack(self.traced.functions, self.traced.constants, types, names)
+        return pack(self.traced.functions, self.traced.constants, types, names, self._environment)
+
+    @functools.cached_property
+    def not_reused(self) -> dict[str, str]:
+        """Nodes with a cache whose results cannot be reused -> why."""
+        functions = self.code.functions
+        found: dict[str, str] = {}
+        for node in self.traced.graph.nodes:
+            if node.policy.cache is None:
+                continue
+            if node.type != NodeKind.PYTHON:
+                found[node.id] = f"it is a {node.type}, and only results of single functions are reused"
+            elif (entry := functions[str(node.config["function"])]).digest is None:
+                found[node.id] = f"its code cannot be compared: {entry.reason}"
+        return found
 
     @functools.cached_property
     def version(self) -> str:

@@ -11,7 +11,7 @@ import difflib
 import json
 import math
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -104,6 +104,25 @@ class Parameters:
         if problems:
             raise _refusal(self._workflow, problems, where)
         return found
+
+    def several_to_json(self, given: Sequence[Mapping[str, object]]) -> list[dict[str, Json]]:
+        """Check and coerce what several runs give.
+
+        Raises:
+            ParameterError: with every problem of all of them.
+        """
+        checked: list[dict[str, Json]] = []
+        problems: list[dict[str, Any]] = []
+        messages: list[str] = []
+        for index, one in enumerate(given):
+            try:
+                checked.append(self.to_json(one, where=f"run {index}"))
+            except ParameterError as error:
+                problems += [{"run": index, **problem} for problem in error.facts["problems"]]
+                messages.append(error.message)
+        if problems:
+            raise ParameterError("parameters", "\n".join(messages), problems=problems, workflow=self._workflow)
+        return checked
 
     def value_to_json(self, name: str, value: object) -> Json:
         """One parameter, checked and coerced, as JSON.

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from uuid import UUID
 
 from wfplatform.core.graph import Json
+from wfplatform.core.policy import ALL_NODES
 
 if TYPE_CHECKING:
     from wfplatform.authoring.workflow import Workflow
+    from wfplatform.core.forecast import Forecast
 
 __all__ = ["ExecutionHandle", "ExecutionHandles", "Platform", "RunOptions", "current_platform", "use_platform"]
 
@@ -32,12 +34,33 @@ class RunOptions:
         timeout_s: seconds the execution may have work on the cluster.
         tags: added to those of the workflow.
         idempotency_key: a second run with the same key answers with the execution of the first.
+        refresh: nodes that are computed anew whatever is kept of earlier executions; `ALL_NODES` means all.
     """
 
     priority: int | None = None
     timeout_s: float | None = None
     tags: tuple[str, ...] = ()
     idempotency_key: str | None = None
+    refresh: tuple[str, ...] = ()
+
+    def over(
+        self,
+        *,
+        priority: int | None,
+        timeout_s: float | None,
+        tags: tuple[str, ...],
+        idempotency_key: str | None,
+        refresh: bool | str | tuple[str, ...],
+    ) -> RunOptions:
+        """These options, and what was said before where nothing is said; tags come to those there are."""
+        anew = ((ALL_NODES,) if refresh else self.refresh) if isinstance(refresh, bool) else refresh
+        return RunOptions(
+            priority=self.priority if priority is None else priority,
+            timeout_s=self.timeout_s if timeout_s is None else timeout_s,
+            tags=(*self.tags, *tags),
+            idempotency_key=idempotency_key or self.idempotency_key,
+            refresh=(anew,) if isinstance(anew, str) else tuple(anew),
+        )
 
 
 class ExecutionHandle(Protocol):
@@ -111,6 +134,10 @@ class Platform(Protocol):
             parameters: all its parameters, checked, as JSON.
             options: for this run alone.
         """
+        ...
+
+    def plan(self, workflow: Workflow[..., Any], parameters: Mapping[str, Json], options: RunOptions) -> Forecast:
+        """What `run` would do; nothing is registered or started."""
         ...
 
     def run_many(

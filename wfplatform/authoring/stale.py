@@ -11,10 +11,14 @@ from functools import lru_cache
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+from typing import Final
 
 from wfplatform.authoring.bytecode import same_code
 
-__all__ = ["stale_modules"]
+__all__ = ["CHANGED_ON_DISK", "stale_modules"]
+
+CHANGED_ON_DISK: Final = "changed on disk since it was imported"
+"""How the reason begins for which nothing of such modules is reused."""
 
 
 def stale_modules(files: Mapping[str, bytes], tops: Iterable[str]) -> list[str]:

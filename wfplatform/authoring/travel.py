@@ -31,9 +31,9 @@ from wfplatform.authoring.function_digest import (
 from wfplatform.authoring.key import is_importable
 from wfplatform.authoring.output import Reference
 from wfplatform.authoring.sources import Origin, Sources, collect, origin_of, users_name
-from wfplatform.authoring.stale import stale_modules
+from wfplatform.authoring.stale import CHANGED_ON_DISK, stale_modules
 from wfplatform.core.canonical import canonical_json, digest
-from wfplatform.core.requirement import PYTHON
+from wfplatform.core.requirement import PYTHON, distribution_name
 from wfplatform.errors import TravelError
 
 __all__ = ["MAX_CODE_BYTES", "Code", "FunctionDigest", "dump_constant", "function_digest", "pack"]
@@ -48,6 +48,7 @@ def pack(
     constants: Mapping[str, bytes] | None = None,
     parameter_types: Mapping[str, object] | None = None,
     names: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Code:
     """Everything a worker needs to run these functions.
 
@@ -59,6 +60,7 @@ def pack(
         constants: digest -> bytes of cloudpickle, as `dump_constant` makes them.
         parameter_types: parameter -> its annotation.
         names: function key -> what errors call the function; default: its own name. A lambda has none.
+        environment: what nodes declare of their environment, as `declared_environment` tells it.
 
     Returns:
         the code; its digest is the same in every process and on every machine with the same packages.
@@ -77,7 +79,7 @@ def pack(
     for content in (constants or {}).values():
         freight.modules.update(_modules_in(content))
     sources = collect(freight.modules)
-    code = _code(entries, sources, dict(constants or {}), types, parameter_types or {}, freight)
+    code = _code(entries, sources, dict(constants or {}), types, parameter_types or {}, freight, environment or {})
     _check_size(code)
     stale = stale_modules(code.sources, {path.partition("/")[0].partition(".")[0] for path in code.sources})
     return _without_digests(code, stale) if stale else code
@@ -153,9 +155,11 @@ def _code(
     types: dict[str, bytes],
     annotations: Mapping[str, object],
     freight: _Freight,
+    environment: Mapping[str, str],
 ) -> Code:
     python = ".".join(platform.python_version_tuple()[:2])
     requirements = dict(sources.requirements)
+    requirements |= {distribution_name(name): said for name, said in environment.items() if not name.startswith("$")}
     if constants or types or any(isinstance(entry, ByValue) for entry in entries.values()):
         requirements[PYTHON] = python
     sources_digest = digest(canonical_json({path: digest(content) for path, content in sources.files.items()}))
@@ -173,6 +177,8 @@ def _code(
         "types": {name: _fingerprint(annotations[name], dumped) for name, dumped in types.items()},
         "requirements": requirements,
     }
+    if environment:
+        content["environment"] = dict(environment)
     return Code(
         digest=digest(canonical_json(content)),
         python=python,
@@ -187,13 +193,14 @@ def _code(
             for file, blocks in sorted(freight.lines.items())
         ),
         origins=sources.origins,
+        environment=environment,
     )
 
 
 def _without_digests(code: Code, stale: list[str]) -> Code:
     """The same, its functions without digests: what would be cached under them is not what the workers run."""
     names = ", ".join(stale)
-    reason = f"changed on disk since it was imported: {names}"
+    reason = f"{CHANGED_ON_DISK}: {names}"
     warnings.warn(
         f"Workers will run the files as they are now; {reason}. Reload, or start Python anew, so that both agree; "
         "until then no result of this workflow is taken from the cache.",

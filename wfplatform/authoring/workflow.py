@@ -23,14 +23,15 @@ from wfplatform.authoring.signature import (
     refuse_strange,
 )
 from wfplatform.authoring.trace import Traced, active_trace
-from wfplatform.core.graph import Definition, Graph, Json
+from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.policy import DEFAULT_TIMEOUT_S, OnFailure, OnSkip, Retry, WorkflowPolicy
-from wfplatform.errors import DefinitionError, ParameterError
+from wfplatform.errors import DefinitionError
 
 if TYPE_CHECKING:
     from wfplatform.authoring.code import Code
     from wfplatform.authoring.ending import LocalExecution
     from wfplatform.authoring.parameter import Parameters
+    from wfplatform.core.forecast import Forecast
 
 __all__ = ["Workflow", "WorkflowDecorator", "workflow"]
 
@@ -97,9 +98,7 @@ class Workflow[**P, R]:
 
     @property
     def traced(self) -> Traced:
-        """What the workflow function came to; drawn now if it was not, or if a function it names was
-        replaced since.
-        """
+        """What the workflow function came to; drawn now if it was not, or if a function it names was replaced since."""
         return self._drawn.traced
 
     @property
@@ -113,10 +112,13 @@ class Workflow[**P, R]:
 
     @property
     def version(self) -> str:
-        """The digest of its graph and code, 64 hexadecimal digits: the same wherever the same workflow is
-        written.
-        """
+        """The digest of its graph and code, 64 hexadecimal digits: the same wherever the same workflow is written."""
         return self._drawn.version
+
+    @property
+    def not_reused(self) -> Mapping[str, str]:
+        """Nodes that have a cache and whose results cannot be reused all the same -> the reason."""
+        return self._drawn.not_reused
 
     @functools.cached_property
     def slots(self) -> dict[str, ParameterSlot]:
@@ -162,18 +164,16 @@ class Workflow[**P, R]:
         Raises:
             ParameterError: parameters of at least one of them do not fit; nothing was started.
         """
-        checked: list[dict[str, Json]] = []
-        problems: list[dict[str, Any]] = []
-        messages: list[str] = []
-        for index, one in enumerate(parameters):
-            try:
-                checked.append(self.parameters.to_json(one, where=f"run {index}"))
-            except ParameterError as error:
-                problems += [{"run": index, **problem} for problem in error.facts["problems"]]
-                messages.append(error.message)
-        if problems:
-            raise ParameterError("parameters", "\n".join(messages), problems=problems, workflow=self.name)
-        return current_platform().run_many(self, checked, self._run_options)
+        return current_platform().run_many(self, self.parameters.several_to_json(parameters), self._run_options)
+
+    def plan(self, /, *args: P.args, **kwargs: P.kwargs) -> Forecast:
+        """What `run` would do with these parameters: what runs, what is reused and why, and how long it may take. Nothing is run.
+
+        Raises:
+            ParameterError, TravelError: as for `run`.
+        """
+        parameters = self.parameters.to_json(self._by_name(args, kwargs))
+        return current_platform().plan(self, parameters, self._run_options)
 
     def local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it as plain Python in this process and return its result; for trying things out and for tests.
@@ -238,6 +238,7 @@ class Workflow[**P, R]:
         timeout_s: float | None = None,
         tags: tuple[str, ...] = (),
         idempotency_key: str | None = None,
+        refresh: bool | str | tuple[str, ...] = False,
     ) -> Workflow[P, R]:
         """The same workflow with options for the next call or run:
         `flights.options(priority=5).run(year=2013)`.
@@ -252,6 +253,8 @@ class Workflow[**P, R]:
             tags: added to those of the workflow.
             idempotency_key: for `run`: a second run with the same key answers with the execution of the
                 first.
+            refresh: for `run`: True computes all nodes anew, whatever is kept of earlier executions, and keeps the new
+                results in its place; names of nodes: these.
         """
         said = NodeOptions(
             name=name, retry=retry, on_failure=on_failure, on_skip=on_skip, priority=priority,
@@ -262,12 +265,8 @@ class Workflow[**P, R]:
         other.__dict__.update(self.__dict__)
         other._node_options = said.over(self._node_options)
         other._after = (*self._after, *(after if isinstance(after, (list, tuple)) else (after,)))
-        before = self._run_options
-        other._run_options = RunOptions(
-            priority=before.priority if priority is None else priority,
-            timeout_s=before.timeout_s if timeout_s is None else timeout_s,
-            tags=(*before.tags, *tags),
-            idempotency_key=idempotency_key or before.idempotency_key,
+        other._run_options = self._run_options.over(
+            priority=priority, timeout_s=timeout_s, tags=tags, idempotency_key=idempotency_key, refresh=refresh
         )
         return other
 

@@ -60,10 +60,10 @@ class ClusterFacts:
             self._write(after)
 
     def facts(self) -> Mapping[str, Any]:
-        """{"environments": [{"python", "distributions", "workers"}]}."""
+        """{"environments": [{"python", "distributions", "workers"}], "slots": how many workers there are}."""
         found = []
         for name, environment in sorted(self._environments.items()):
             workers = sorted(worker for worker, its in self._workers.items() if its == name)
             more = [f"{len(workers) - WORKERS_NAMED} more"] if len(workers) > WORKERS_NAMED else []
             found.append({**environment, "workers": workers[:WORKERS_NAMED] + more})
-        return {"environments": found}
+        return {"environments": found, "slots": len(self._workers)}

@@ -30,6 +30,7 @@ from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
+from wfplatform.engine.testing.memory_past import MemoryPast
 from wfplatform.executors.inline import InlineExecutor
 from wfplatform.worker import capture
 from wfplatform.worker.attempt import Attempt, Watch
@@ -59,6 +60,7 @@ class InlinePlatform(WorkflowPlatform):
             Executions(
                 catalog=MemoryCatalog(self.store),
                 records=MemoryReader(self.store),
+                past=MemoryPast(self.store),
                 changes=self._changes,
                 notifier=self,
                 open_value=lambda output: open_output(output, self.artifacts.load),

@@ -22,6 +22,7 @@ from wfplatform.store import migration
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.notify import Listener, PostgresNotifier
+from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
 from wfplatform.store.server_address import with_network_timeouts
 
@@ -65,6 +66,7 @@ class EmbeddedPlatform(WorkflowPlatform):
             Executions(
                 catalog=Catalog(self._database),
                 records=self.reader,
+                past=PastReader(self._database),
                 changes=changes,
                 notifier=self._notifier,
                 open_value=lambda output: open_output(output, self.artifacts.load),

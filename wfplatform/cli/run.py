@@ -10,6 +10,7 @@ import typer
 from wfplatform.cli.command import COMPLETED, command
 from wfplatform.cli.connection import connected
 from wfplatform.cli.screen import Screen
+from wfplatform.core.forecast import FORECAST_HEADS
 from wfplatform.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,26 +23,36 @@ __all__ = ["add_to"]
 
 DEMO: Final = "wfplatform.examples.flights:flights"
 
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:WORKFLOW",
+        help="A module or a .py file, and the workflow in it: shop:daily, flows/shop.py:daily.",
+    ),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter, as JSON or text; may be repeated."),
+]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Compute every node anew, whatever is kept of earlier executions.")
+]
+RefreshNode = Annotated[
+    list[str] | None, typer.Option("--refresh-node", metavar="NODE", help="Compute this node anew; may be repeated.")
+]
+
 
 def add_to(root: typer.Typer) -> None:
     """Add the commands to the root."""
     command(root)(demo)
     command(root)(run)
+    command(root)(plan)
 
 
 def run(
     screen: Screen,
-    workflow: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODULE:WORKFLOW",
-            help="A module or a .py file, and the workflow in it: shop:daily, flows/shop.py:daily.",
-        ),
-    ],
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter, as JSON or text; may be repeated."),
-    ] = None,
+    workflow: Target,
+    parameter: Given = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Show the progress, wait for the end, print the result.")
     ] = False,
@@ -53,6 +64,8 @@ def run(
         ),
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A word to find it by; may be repeated.")] = None,
+    refresh: Refresh = False,
+    refresh_node: RefreshNode = None,
 ) -> int:
     """Run a workflow.
 
@@ -76,7 +89,9 @@ def run(
     parameters = bound(found.parameters, texts)
     # Whatever cannot travel to a worker is refused before anything is started.
     _ = found.version, found.code
-    options = RunOptions(priority=priority, timeout_s=timeout_s, tags=tuple(tag or ()))
+    options = RunOptions(
+        priority=priority, timeout_s=timeout_s, tags=tuple(tag or ()), refresh=_anew(refresh, refresh_node)
+    )
     with connected(screen) as platform:
         execution = platform.run(found, parameters, options)
         if watch:
@@ -90,6 +105,42 @@ def run(
         screen.say(f"Execution {execution.id} of {found.name} was started.")
         screen.say(f"Watch it with `{command_name()} executions show {execution.id} --watch`.")
     return COMPLETED
+
+
+def plan(
+    screen: Screen,
+    workflow: Target,
+    parameter: Given = None,
+    refresh: Refresh = False,
+    refresh_node: RefreshNode = None,
+) -> int:
+    """Tell what a run would do: what would run, what would be reused and why, and how long it may take. Nothing is run.
+
+    Exit codes: 0 it was told, 2 the workflow or a parameter is not right, 3 the platform cannot be reached.
+    """
+    from wfplatform.authoring.platform import RunOptions
+    from wfplatform.cli.parameter import bound, given_parameters
+    from wfplatform.cli.screen import table
+    from wfplatform.cli.target import find_workflow
+    from wfplatform.cli.view import forecast_document
+
+    texts = given_parameters(parameter or [])
+    found = find_workflow(workflow)
+    parameters = bound(found.parameters, texts)
+    _ = found.version, found.code
+    with connected(screen) as platform:
+        told = platform.plan(found, parameters, RunOptions(refresh=_anew(refresh, refresh_node)))
+    screen.document(forecast_document(told))
+    screen.say(told.summary)
+    screen.say()
+    screen.say(table(FORECAST_HEADS, told.rows(), right=("elements", "takes")))
+    return COMPLETED
+
+
+def _anew(refresh: bool, nodes: list[str] | None) -> tuple[str, ...]:
+    from wfplatform.core.policy import ALL_NODES
+
+    return (ALL_NODES,) if refresh else tuple(nodes or ())
 
 
 def demo(

@@ -12,6 +12,7 @@ from typing import Any
 
 from wfplatform.bootstrap.supervisor import ProcessRow
 from wfplatform.cli.words import masked, span_s, state_word
+from wfplatform.core.forecast import Forecast
 from wfplatform.core.ports import StoredVersion
 from wfplatform.core.record import (
     AttemptRecord,
@@ -24,6 +25,7 @@ from wfplatform.core.record import (
 __all__ = [
     "attempt_document",
     "execution_document",
+    "forecast_document",
     "level_word",
     "log_document",
     "node_document",
@@ -31,6 +33,31 @@ __all__ = [
     "version_document",
     "workflow_document",
 ]
+
+
+def forecast_document(told: Forecast) -> dict[str, Any]:
+    """What a run would do."""
+    return {
+        "workflowName": told.workflow,
+        "parameters": dict(told.parameters),
+        "slots": told.slots,
+        "expectedS": told.expected_s,
+        "leastS": told.least_s,
+        "neverSeen": list(told.unseen),
+        "nodes": [
+            {
+                "node": node.name,
+                "would": str(node.fate),
+                "why": node.why,
+                "elements": node.elements,
+                "reused": node.reused,
+                "reusedFrom": [str(one) for one in node.reused_from],
+                "reusedAt": _at(node.reused_at),
+                "expectedS": node.expected_s,
+            }
+            for node in told.nodes
+        ],
+    }
 
 
 def execution_document(record: ExecutionRecord) -> dict[str, Any]:

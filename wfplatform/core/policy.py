@@ -13,6 +13,7 @@ from typing import Final
 from wfplatform.errors import DefinitionError
 
 __all__ = [
+    "ALL_NODES",
     "DEFAULT_TIMEOUT_S",
     "MAX_TIMEOUT_S",
     "Cache",
@@ -26,6 +27,8 @@ __all__ = [
 
 DEFAULT_TIMEOUT_S: Final = 1800.0
 MAX_TIMEOUT_S: Final = 86_400.0
+ALL_NODES: Final = "*"
+"""Among the names of nodes that are to be computed anew: all of them."""
 
 
 class Lane(StrEnum):
@@ -61,6 +64,13 @@ def _names_of(option: str, given: object) -> tuple[str, ...]:
     fits = all(isinstance(name, str) and name for name in names)
     _check(fits, "retry_on", f"Retry.{option} must be a tuple of names of exception classes, got {given!r}.")
     return names
+
+
+def _words_of(option: str, given: object) -> tuple[str, ...]:
+    words = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+    fits = all(isinstance(word, str) and (word or option == "ignore") for word in words)
+    _check(fits, f"cache_{option}", f"Cache.{option} must be a tuple of names, got {given!r}.")
+    return words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,13 +122,28 @@ class Cache:
 
     Args:
         expires_s: seconds after which a stored result is not used any more; None = never.
-        salt: changes the key, so that old results are not found.
+        salt: a word for the version of what the node computes: another one, and old results are not found.
         ignore: input ports that are not part of the key.
+        packages: distributions whose version is part of the key although the code does not import them.
+        variables: environment variables whose value is part of the key.
     """
 
     expires_s: float | None = None
     salt: str = ""
     ignore: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.expires_s is not None:
+            _check(self.expires_s > 0, "cache_expires", f"Cache.expires_s must be above 0, got {self.expires_s}.")
+        for option in ("ignore", "packages", "variables"):
+            object.__setattr__(self, option, _words_of(option, getattr(self, option)))
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """The names under which the declared environment is written down: packages as they are, variables after a `$`."""
+        return (*self.packages, *(f"${name}" for name in self.variables))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,8 @@ class NewExecution:
     depth: int = 0
     idempotency_key: str | None = None
     """A second one of the same workflow with the same key is not inserted."""
+    refresh: tuple[str, ...] = ()
+    """Nodes that are computed anew whatever is kept of earlier executions; `ALL_NODES` means all."""
 
 
 type Wanted = Mapping[UUID, Iterable[tuple[str, Element | None]]]
@@ -164,6 +166,7 @@ class Claim:
     runs: Sequence[StoredRun] = ()
     woken: bool = False
     mailbox: tuple[Signal, ...] = ()
+    refresh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

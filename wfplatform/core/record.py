@@ -85,6 +85,8 @@ class ExecutionRecord:
     idempotency_key: str | None = None
     wake_at: datetime | None = None
     """When the wait of one that nobody owns while it waits is over."""
+    refresh: tuple[str, ...] = ()
+    """Nodes that it computes anew whatever earlier executions have left; `*` stands for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from wfplatform.core.execution import Element, NodeState
-from wfplatform.core.graph import references
+from wfplatform.core.execution import Element, Execution, NodeState
+from wfplatform.core.graph import Graph, references
 from wfplatform.core.ports import EngineStore
 from wfplatform.engine.live import Live
 from wfplatform.engine.values import EngineInputs
 
-__all__ = ["Outputs", "committed_outputs", "inputs_of", "sources"]
+__all__ = ["Outputs", "committed_outputs", "inputs_of", "sources", "sources_in"]
 
 type Outputs = Mapping[tuple[str, Element], Mapping[str, Any] | None]
 """Node and element -> what it left; None if it did not complete."""
@@ -20,13 +20,20 @@ type Outputs = Mapping[tuple[str, Element], Mapping[str, Any] | None]
 
 def sources(live: Live, node: str, element: Element, *, without: str = "") -> list[tuple[str, Element]]:
     """What an element reads, that which only one port reads left out if told."""
-    ports = live.graph.by_id[node].inputs
+    return sources_in(live.graph, live.execution, node, element, without=without)
+
+
+def sources_in(
+    graph: Graph, execution: Execution, node: str, element: Element, *, without: str = ""
+) -> list[tuple[str, Element]]:
+    """The same, of an execution that need not be in an engine's hands."""
+    ports = graph.by_id[node].inputs
     needed = {ref.node for port, given in ports.items() if port != without for ref in references(given)}
     return [
         (link.source, source)
-        for link in live.graph.links[node]
+        for link in graph.links[node]
         if link.port and link.source in needed
-        for source in live.execution.nodes[link.source].elements(element[: link.shared])
+        for source in execution.nodes[link.source].elements(element[: link.shared])
     ]
 
 

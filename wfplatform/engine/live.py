@@ -30,6 +30,8 @@ class Version:
     index: Mapping[str, int]
     functions: Mapping[str, str | None]
     """Function key -> digest of what it does, None where that cannot be told."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What its nodes declare of their environment -> version or digest, where it was published."""
 
     @property
     def graph(self) -> Graph:

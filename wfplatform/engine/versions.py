@@ -76,7 +76,8 @@ class Versions:
         try:
             definition = from_document(dict(stored.document))
             code = self._store.code(stored.tenant_id, stored.code_digest)
-            functions = {key: entry.digest for key, entry in Code.from_bytes(code).functions.items()}
+            program = Code.from_bytes(code)
+            functions = {key: entry.digest for key, entry in program.functions.items()}
             packed = pack_version(stored.document, code)
         except PlatformError:
             raise
@@ -86,6 +87,7 @@ class Versions:
         version = Version(
             stored=stored,
             functions=functions,
+            environment=program.environment,
             definition=definition,
             index={node.id: number for number, node in enumerate(definition.graph.nodes)},
         )

@@ -13,6 +13,7 @@ from wfplatform.compiler.measure import lengths
 from wfplatform.core.event import Began, ChildEnded, Event, Refused, TimerDue
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import DEFAULT_PORT, Node, NodeKind, OutputRef, passed_on, size_key
+from wfplatform.core.policy import ALL_NODES
 from wfplatform.core.ports import Clock, Command, EngineStore, Ids, NewCommand, NewExecution
 from wfplatform.engine.batch import Batch
 from wfplatform.engine.committed import Outputs, committed_outputs, inputs_of, sources
@@ -249,6 +250,7 @@ class Waits:
             timeout_s=child.definition.policy.timeout_s,
             parent=(live.id, node.id, element),
             depth=depth,
+            refresh=(ALL_NODES,) if ALL_NODES in live.claim.refresh else (),
         )
 
 

@@ -398,4 +398,5 @@ def _claim(row: dict[str, Any], runs: Sequence[StoredRun]) -> Claim:
     parent = (parent_id, node, tuple(element)) if parent_id else None
     state = ExecutionState(row.pop("state"))
     mailbox = tuple(Signal(*one) for one in row.pop("mailbox") or ())
-    return Claim(**row, state=state, parent=parent, runs=runs, mailbox=mailbox)
+    refresh = tuple(row.pop("refresh"))
+    return Claim(**row, state=state, parent=parent, runs=runs, mailbox=mailbox, refresh=refresh)

@@ -127,6 +127,7 @@ def execution_record(row: Mapping[str, Any]) -> ExecutionRecord:
     values["parent"] = (parent_id, node, tuple(element)) if parent_id else None
     values["state"] = ExecutionState(values["state"])
     values["tags"] = tuple(values["tags"])
+    values["refresh"] = tuple(values["refresh"])
     return ExecutionRecord(**values)
 
 

@@ -282,6 +282,7 @@ def child_rows(children: Sequence[tuple[UUID, NewExecution]]) -> list[dict[str, 
                 "parent_element": parent_element,
                 "depth": new.depth,
                 "idempotency_key": new.idempotency_key and clean(new.idempotency_key),
+                "refresh": [clean(name) for name in new.refresh],
             }
         )
     return rows

@@ -156,12 +156,12 @@ where changed.final and c.execution_id = changed.id and c.done_at is null and c.
 
 CHILDREN: Final = """
 insert into execution (id, tenant_id, version_id, workflow_name, priority, parameters, tags, created_by, timeout_s,
-    parent_id, parent_node, parent_element, depth, idempotency_key)
+    parent_id, parent_node, parent_element, depth, idempotency_key, refresh)
 select u.id, u.tenant_id, u.version_id, u.workflow_name, u.priority, u.parameters::json, u.tags, u.created_by, u.timeout_s,
-    u.parent_id, u.parent_node, u.parent_element, u.depth, u.idempotency_key
+    u.parent_id, u.parent_node, u.parent_element, u.depth, u.idempotency_key, u.refresh
 from json_to_recordset(%(rows)s::json) as u(
     id uuid, tenant_id uuid, version_id uuid, workflow_name text, priority int, parameters text, tags text[], created_by text,
-    timeout_s float8, parent_id uuid, parent_node text, parent_element int[], depth int, idempotency_key text)
+    timeout_s float8, parent_id uuid, parent_node text, parent_element int[], depth int, idempotency_key text, refresh text[])
 on conflict do nothing"""
 
 RELEASED_UNKNOWN: Final = """
@@ -236,7 +236,7 @@ update execution e set engine_id = %(engine)s, epoch = e.epoch + 1, updated_at =
 from picked where e.id = picked.id
 returning e.id, e.tenant_id, e.epoch, e.state, e.version_id, e.workflow_name, e.parameters, e.priority, e.timeout_s, e.worked_s,
     e.created_at, e.started_at, e.cancel_requested_at, e.paused_at, e.parent_id, e.parent_node,
-    e.parent_element, e.depth, e.error, e.mailbox, picked.woken"""
+    e.parent_element, e.depth, e.error, e.mailbox, e.refresh, picked.woken"""
 
 NEXT_WAKE: Final = """
 select min(wake_at) from execution

@@ -214,6 +214,7 @@ class ExecutionRow(Row, table=True):
     depth: int = _of(Integer, null=False, default="0")
     idempotency_key: str | None = _of(Text)
     mailbox: list[Any] | None = _of(JSON)
+    refresh: list[str] = _of(ARRAY(Text), null=False, default="'{}'")
 
 
 class NodeExecutionRow(Row, table=True):

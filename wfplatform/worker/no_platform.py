@@ -37,6 +37,10 @@ class NoPlatform:
             workflow=workflow.name,
         )
 
+    def plan(self, workflow: Workflow[..., Any], parameters: Mapping[str, Json], options: RunOptions) -> NoReturn:
+        """Refuse, as `run`."""
+        self.run(workflow, parameters, options)
+
     def run_many(
         self, workflow: Workflow[..., Any], parameters: Sequence[Mapping[str, Json]], options: RunOptions
     ) -> NoReturn:

@@ -67,7 +67,15 @@ RETRIES = st.builds(
     on=st.lists(TEXT.filter(bool), max_size=2).map(tuple),
     never_on=st.lists(TEXT.filter(bool), max_size=2).map(tuple),
 )
-CACHES = st.builds(Cache, expires_s=st.none() | SECONDS, salt=TEXT, ignore=st.lists(TEXT, max_size=2).map(tuple))
+WORDS = st.lists(TEXT.filter(bool), max_size=2).map(tuple)
+CACHES = st.builds(
+    Cache,
+    expires_s=st.none() | SECONDS,
+    salt=TEXT,
+    ignore=st.lists(TEXT, max_size=2).map(tuple),
+    packages=WORDS,
+    variables=WORDS,
+)
 POLICIES = st.builds(
     Policy,
     retry=st.none() | RETRIES,

@@ -166,8 +166,8 @@ def test_a_set_that_holds_what_holds_it_has_an_end() -> None:
 
 
 def test_cells_of_a_notebook_are_compared_by_what_they_say() -> None:
-    spread = "def g(n):\n    # why\n    if n: return (\n        n)\n    for i in (1,\n       2):\n        if i: continue\n    return 0\n"
     close = "def g(n):\n    if n:\n        return n\n    for i in (1, 2):\n        if i:\n            continue\n    return 0\n"
+    spread = close.replace("if n:\n", "# why\n    if n:").replace("(1, 2)", "(1,\n  2)").replace("if i:\n   ", "if i:")
     found = set()
     for number, text in enumerate((spread, close)):
         file = f"<cell {number}>"

@@ -9,7 +9,7 @@ import pytest
 
 from wfplatform import each, node, workflow
 from wfplatform.bootstrap.inline import InlinePlatform
-from wfplatform.engine.reuse import _has_lengths
+from wfplatform.engine.reuse import has_lengths
 
 WAIT_S = 30.0
 
@@ -104,10 +104,10 @@ def test_an_entry_whose_file_is_gone_is_computed_again(platform: InlinePlatform)
 
 
 def test_which_lengths_suffice() -> None:
-    assert _has_lengths({}, {})
-    assert _has_lengths({"result": 2}, {"result": 1})
-    assert not _has_lengths({}, {"result": 1})
-    assert not _has_lengths({"result": 2}, {"result": 1, "result[a]": 1})
-    assert not _has_lengths({"result": 2, "result/0": 1}, {"result": 2})
-    assert _has_lengths({"result": 2, "result/0": 1, "result/1": 0}, {"result": 2})
-    assert _has_lengths({"result": 0}, {"result": 3})
+    assert has_lengths({}, {})
+    assert has_lengths({"result": 2}, {"result": 1})
+    assert not has_lengths({}, {"result": 1})
+    assert not has_lengths({"result": 2}, {"result": 1, "result[a]": 1})
+    assert not has_lengths({"result": 2, "result/0": 1}, {"result": 2})
+    assert has_lengths({"result": 2, "result/0": 1, "result/1": 0}, {"result": 2})
+    assert has_lengths({"result": 0}, {"result": 3})

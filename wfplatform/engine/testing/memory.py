@@ -307,6 +307,7 @@ class MemoryStore:
             parent=row.parent,
             depth=row.depth,
             error=row.error,
+            refresh=row.refresh,
             runs=[StoredRun(*key, element.run, None) for key, element in sorted(elements.items(), key=_place)],
             woken=is_asleep,
             mailbox=self.contents.mailboxes.get(row.id, ()),

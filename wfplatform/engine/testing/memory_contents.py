@@ -66,6 +66,7 @@ class MemoryContents:
         self.artifacts: dict[tuple[UUID, str, str], tuple[str | None, bytes | None]] = {}
         self.commands: dict[int, StoredCommand] = {}
         self.cache: dict[tuple[UUID, str], tuple[CachedResult, datetime | None]] = {}
+        self.left: dict[tuple[UUID, str, str], tuple[UUID, datetime]] = {}
         self.keyed: dict[tuple[UUID, str, str], UUID] = {}
         self.versions: dict[UUID, StoredVersion] = {}
         self.current: dict[tuple[UUID, str], UUID] = {}
@@ -77,6 +78,8 @@ class MemoryContents:
         until = None if entry.expires_s is None else self.now() + timedelta(seconds=entry.expires_s)
         result = CachedResult(entry.outputs, entry.sizes, entry.execution_id)
         self.cache[entry.tenant_id, entry.key] = (result, until)
+        workflow = self.executions[entry.execution_id].workflow_name
+        self.left[entry.tenant_id, workflow, entry.node] = (entry.execution_id, self.now())
 
     def add(self, tenant_id: UUID, new: NewExecution) -> None:
         """Insert a pending execution, unless it is there, or another under its key."""
@@ -117,6 +120,7 @@ class MemoryContents:
                 parent=new.parent,
                 depth=new.depth,
                 idempotency_key=new.idempotency_key,
+                refresh=new.refresh,
             ),
         )
 
