@@ -10,20 +10,23 @@ import pytest
 from tests.database import dsn, new_database, postgres, template
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
+from wfplatform.engine.testing.memory_past import MemoryPast
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import PostgresEngineStore
+from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
 
 __all__ = ["dsn", "new_database", "postgres", "subject", "template"]
 
 
 class Subject(NamedTuple):
-    """A store with its three faces: what the engine uses, what the use cases write, what is read."""
+    """A store with its faces: what the engine uses, what the use cases write, what is read, what forecasts go by."""
 
     store: Any
     catalog: Any
     reader: Any
+    past: Any
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -31,10 +34,10 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Each implementation in turn."""
     if request.param == "memory":
         memory = MemoryStore()
-        yield Subject(memory, MemoryCatalog(memory), MemoryReader(memory))
+        yield Subject(memory, MemoryCatalog(memory), MemoryReader(memory), MemoryPast(memory))
         return
     address = request.getfixturevalue("dsn")
     store, database = PostgresEngineStore(address), Database(address)
-    yield Subject(store, Catalog(database), Reader(database))
+    yield Subject(store, Catalog(database), Reader(database), PastReader(database))
     store.close()
     database.close()

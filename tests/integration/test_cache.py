@@ -72,6 +72,33 @@ print(json.dumps([{one.name: str(one.fate) for one in told.nodes}, list(result)]
 """
 
 
+DECLARING = """
+import sys
+from pathlib import Path
+from wfplatform import Cache, node, workflow
+
+
+@node(cache=Cache(variables=("WFP_TEST_PLACE",), packages=("pydantic",)))
+def placed(mark: str) -> int:
+    with Path(mark).open("a") as out:
+        out.write("placed\\n")
+    return 1
+
+
+@workflow
+def placing(mark: str):
+    return placed(mark)
+
+
+if __name__ == "__main__":
+    print(placing.plan(mark=sys.argv[1]).nodes[0].fate)
+    execution = placing.run(mark=sys.argv[1])
+    execution.result(60)
+    for line in execution.logs():
+        print(line.message)
+"""
+
+
 class Garden:
     """A project that is edited, and run by a new process each time."""
 
@@ -192,6 +219,32 @@ def test_children_are_computed_anew_with_their_parent(platform: EmbeddedPlatform
     for options in (RunOptions(), RunOptions(), RunOptions(refresh=("*",))):
         assert platform.run(outer, parameters, options).result(PATIENCE_S) == "odd"
     assert [lines(mark).count(name) for name in ("parity", "named")] == [2, 2]
+
+
+def test_what_ran_in_another_environment_than_declared_is_not_kept(
+    platform: EmbeddedPlatform, tmp_path: Path, mark: str
+) -> None:
+    """Workers have the environment that the platform was started in, whatever the process has that publishes."""
+    script = tmp_path / "script.py"
+    script.write_text(DECLARING)
+
+    def run(**env: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, str(script), mark],
+            env={**script_environment(platform), **env}, capture_output=True, text=True, check=False, timeout=90,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.splitlines()
+
+    assert [run()[0] for _ in range(2)] == ["run", "be reused"]
+    assert len(lines(mark)) == 1
+    for _ in range(2):
+        fate, said = run(WFP_TEST_PLACE="elsewhere")
+        assert fate == "run"
+        kept = "The result is not kept for reuse"
+        assert said == f"{kept}: $WFP_TEST_PLACE here is not as where the workflow was published."
+    assert len(lines(mark)) == 3
+    assert run()[0] == "be reused"
 
 
 def test_a_plan_runs_and_records_nothing_and_says_what_holds(platform: EmbeddedPlatform, mark: str) -> None:

@@ -125,6 +125,7 @@ class Outcome(NamedTuple):
     `outputs`: port -> {"codec", "size", "digest", and "value" (plain JSON), "body" (bytes up to 64 KiB) or "location"}.
     `error`: {"type", "kinds" (names of the class and its bases), "message", "traceback", "code"}.
     `sizes`: port -> length, for outputs that later nodes are mapped over. `verdict`: of choices; of loops: go on?
+    `elsewhere`: the environment it ran in is not the declared one, so that nobody reuses what it left.
     `logs`: (at, level, logger, message) each. Instants are seconds since 1970 (float) to keep the message small.
     """
 
@@ -145,6 +146,7 @@ class Outcome(NamedTuple):
     verdict: bool | None = None
     logs: tuple[tuple[float, int, str, str], ...] = ()
     progress: tuple[float, str] | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

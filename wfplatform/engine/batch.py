@@ -132,7 +132,7 @@ class Batch:
 
     def _keep(self, live: Live, node: str, element: tuple[int, ...], outcome: Any) -> None:
         key = live.cache_keys.pop((node, element), None)
-        if key is None or outcome is None or outcome.outputs is None:
+        if key is None or outcome is None or outcome.outputs is None or outcome.elsewhere:
             return
         cache = live.graph.by_id[node].policy.cache
         self.cache.append(

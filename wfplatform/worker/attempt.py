@@ -44,6 +44,7 @@ class Attempt:
         "cancelled",
         "deadline_s",
         "element",
+        "elsewhere",
         "engine",
         "epoch",
         "execution",
@@ -74,6 +75,7 @@ class Attempt:
         self.progress: tuple[float, str] | None = None
         self.announced = False
         self.cancelled = False
+        self.elsewhere = False
         self.over = False
         self.reason = ""
         self.timeout_s: float | None = None

@@ -13,10 +13,12 @@ from typing import Any, Final
 
 from wfplatform.authoring.call import caller
 from wfplatform.authoring.document import from_document
+from wfplatform.authoring.environment import declared_environment
 from wfplatform.authoring.parameter import load_parameter, parameter_adapter
 from wfplatform.authoring.platform import use_platform
 from wfplatform.compiler.payload import unpack_version
-from wfplatform.core.graph import Graph, Json, OutputRef
+from wfplatform.core.graph import Graph, Json, Node, OutputRef
+from wfplatform.errors import TravelError
 from wfplatform.worker.inputs import Inputs
 from wfplatform.worker.no_platform import NoPlatform
 from wfplatform.worker.program import Program
@@ -69,6 +71,18 @@ class LoadedVersion:
     def names(self, key: str) -> tuple[str, ...]:
         """The parameter names of a function of the user's."""
         return tuple(inspect.signature(self._program.function(key)).parameters)
+
+    def differing(self, node: Node) -> list[str]:
+        """What the node declares of its environment and is something else here than where it was published."""
+        cache = node.policy.cache
+        if cache is None or not cache.environment:
+            return []
+        there = self._program.code.environment
+        try:
+            here = declared_environment([cache])
+        except TravelError as error:
+            return [str(error.facts["package"])]
+        return [name for name in here if here[name] != there.get(name)]
 
     def constant(self, digest: str) -> Any:
         """A value of the definition that JSON cannot say; made anew for each use, since user code may change it."""

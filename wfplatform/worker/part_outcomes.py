@@ -82,6 +82,8 @@ class PartOutcomes:
             log.lines[log.sent :],
             attempt.progress,
         ]
+        if attempt.elsewhere:
+            outcome.append(True)
         if stored:
             self._writing.append(self._writer.submit(self._make_safe, outcome, stored))
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -149,6 +150,7 @@ class PartRun:
         attempt = self.attempt(index, element, number)
         input_digest = inputs.digest(scope, element)
         function = self._function(node)
+        self._compare_environment(node, attempt)
         result, error, cpu_s = self.execute(node, attempt, function, arguments)
         if error is None:
             try:
@@ -276,6 +278,18 @@ class PartRun:
                 return _first_present
             case _:
                 return _refuse(node)
+
+    def _compare_environment(self, node: Node, attempt: Attempt) -> None:
+        """Note if what the node declares of its environment is something else here than where it was published."""
+        differing = self.version.differing(node)
+        if differing:
+            attempt.elsewhere = True
+            attempt.log.add(
+                logging.WARNING,
+                "wfplatform",
+                f"The result is not kept for reuse: {', '.join(differing)} here {'is' if len(differing) == 1 else 'are'} "
+                "not as where the workflow was published.",
+            )
 
     def _make_scratch(self) -> Path:
         self.runner._scratch.mkdir(parents=True, exist_ok=True)
