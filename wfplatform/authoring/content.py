@@ -14,7 +14,10 @@ from enum import Enum
 from types import FunctionType
 from typing import Any, Final
 
-from wfplatform.authoring.sources import Origin, distribution_of, origin_of
+from wfplatform.authoring.normal import source_digest
+from wfplatform.authoring.sources import Origin, collect, distribution_of, origin_of
+from wfplatform.core.canonical import digest
+from wfplatform.errors import TravelError
 
 __all__ = [
     "Unanalysable",
@@ -24,6 +27,7 @@ __all__ = [
     "is_followed",
     "object_parts",
     "overloads",
+    "source_parts",
 ]
 
 type Token = Callable[[Any], list[Any]]
@@ -96,6 +100,20 @@ def overloads(function: FunctionType) -> Mapping[Any, Any] | None:
     return None
 
 
+def source_parts(name: str) -> Iterator[Any]:
+    """What a module of the project is as a whole: all files that come along with it."""
+    try:
+        sources = collect([name])
+    except TravelError as error:
+        raise Unanalysable(error.message) from None
+    yield "sources"
+    yield [
+        [path, source_digest(content) if path.endswith(".py") else digest(content)]
+        for path, content in sources.files.items()
+    ]
+    yield dict(sources.requirements)
+
+
 def class_parts(cls: type, token: Token) -> Iterator[Any]:
     """What a class is: by name if it is installed, else bases and members."""
     members = vars(cls)
@@ -164,6 +182,7 @@ def object_parts(value: Any, token: Token) -> Iterator[Any]:
     yield token(list(items) if items is not None else None)
     yield token([tuple(pair) for pair in pairs] if pairs is not None else None)
     if _hides(kind):
+        yield token(_plainly(value))
         yield token(_undocumented(getattr(value, "__dict__", None)))
         names = [name for one in kind.__mro__ for name in _slots(one)]
         yield [[name, token(getattr(value, name))] for name in names if hasattr(value, name)]
@@ -176,7 +195,29 @@ def _slots(kind: type) -> tuple[str, ...]:
 
 def _hides(kind: type) -> bool:
     """Whether the project's own code decides what pickle sees of an object."""
+    if kind in copyreg.dispatch_table and is_followed(kind.__module__):
+        return True
     return any(is_followed(one.__module__) and any(name in vars(one) for name in _PICKLING) for one in kind.__mro__)
+
+
+def _plainly(value: Any) -> Any:
+    """What an object is as a number, a text or a collection, whatever its class makes of that."""
+    match value:
+        case list():
+            return list(list.__iter__(value))
+        case dict():
+            return dict(dict.items(value))
+        case tuple():
+            return tuple(tuple.__iter__(value))
+        case set():
+            return frozenset(set.__iter__(value))
+        case frozenset():
+            return frozenset(frozenset.__iter__(value))
+        case int() | float() | complex() | str() | bytes() | bytearray():
+            plain = next(one for one in type(value).__mro__ if one.__module__ == "builtins")
+            return plain.__repr__(value)  # type: ignore[call-arg]  # found as a class, it is taken for `type`'s own
+        case _:
+            return None
 
 
 def _undocumented(state: Any) -> Any:

@@ -23,7 +23,7 @@ from types import (
     ModuleType,
     UnionType,
 )
-from typing import Any, Final, NamedTuple, get_args, get_origin
+from typing import Any, Final, ForwardRef, NamedTuple, get_args, get_origin
 
 from wfplatform.authoring.bytecode import GLOBAL_LOADS, absolute_name
 from wfplatform.authoring.content import (
@@ -34,21 +34,21 @@ from wfplatform.authoring.content import (
     is_followed,
     object_parts,
     overloads,
+    source_parts,
 )
 from wfplatform.authoring.normal import (
     Doing,
+    Effect,
     effects_of,
     imports_of,
     literals_of,
     normal_code,
     normal_steps,
-    source_digest,
     source_of,
 )
 from wfplatform.authoring.opaque import named_module, opaque_step, opaque_value, rebinds
-from wfplatform.authoring.sources import Origin, collect, origin_of
+from wfplatform.authoring.sources import Origin, origin_of
 from wfplatform.core.canonical import canonical_json, digest
-from wfplatform.errors import TravelError
 
 __all__ = ["FunctionDigest", "Unanalysable", "fingerprint", "function_digest"]
 
@@ -136,6 +136,8 @@ class _Walk:
                 return ["tuple", *map(self.token, value)]
             case frozenset() if type(value) is frozenset:
                 return ["frozenset", *self._unordered(value)]
+            case ForwardRef():
+                return ["type", "name", value.__forward_arg__]
             case GenericAlias() | UnionType():
                 return ["type", self.token(get_origin(value)), *map(self.token, get_args(value))]
             case _ if type(value).__module__ == "typing" and get_origin(value) is not None:
@@ -223,7 +225,7 @@ class _Walk:
         name = module if isinstance(module, str) else module.__name__
         match origin_of(name):
             case Origin.PROJECT:
-                yield from _sources(name)
+                yield from source_parts(name)
             case Origin.DYNAMIC if isinstance(module, ModuleType):
                 yield "module"
                 yield [self.token(item) for key, item in sorted(vars(module).items()) if not key.startswith("__")]
@@ -321,19 +323,6 @@ class _Walk:
             raise Unanalysable(f"{called}: {error}") from None
 
 
-def _sources(name: str) -> Iterator[Any]:
-    try:
-        sources = collect([name])
-    except TravelError as error:
-        raise Unanalysable(error.message) from None
-    yield "sources"
-    yield [
-        [path, source_digest(content) if path.endswith(".py") else digest(content)]
-        for path, content in sources.files.items()
-    ]
-    yield dict(sources.requirements)
-
-
 def _imports(modules: Iterable[str]) -> list[Any]:
     """What modules of the project do when they are imported, other than to define: of these, and of those they import."""
     found: list[Any] = []
@@ -347,16 +336,33 @@ def _imports(modules: Iterable[str]) -> list[Any]:
         module = sys.modules.get(name)
         text = source_of(str(getattr(module, "__file__", None) or "")) if module is not None else ""
         todo += [parent, *imports_of(text, str(getattr(module, "__package__", "") or ""))]
-        code = effects_of(text)
-        if code is None or module is None:
+        effects = [effect for effect in effects_of(text) if module is not None and _matters(effect, vars(module))]
+        if not effects or module is None:
             continue
         walk = _Walk([_MAX_VALUES])
         try:
-            found.append([name, walk.effects(code, vars(module))])
+            found.append([name, *(walk.effects(effect.code, vars(module)) for effect in effects)])
         except Unanalysable:  # then everything that it may mean counts
-            found.append([name, list(_sources(name))])
+            found.append([name, list(source_parts(name))])
         todo += walk.modules
     return sorted(found)
+
+
+def _matters(effect: Effect, scope: dict[str, Any]) -> bool:
+    """Whether a statement calls code of the user's; what installed packages return is looked at where it is used."""
+    return effect.callees is None or any(_is_users(callee, scope) for callee in effect.callees)
+
+
+def _is_users(callee: str, scope: dict[str, Any]) -> bool:
+    first, *rest = callee.split(".")
+    if not callee or first not in scope:
+        return not hasattr(builtins, first)
+    value = scope[first]
+    for part in rest:
+        value = getattr(value, part, None)
+    if isinstance(value, FunctionType):
+        return is_followed(value.__globals__.get("__name__"))
+    return is_followed(getattr(value if isinstance(value, type) else type(value), "__module__", None))
 
 
 def _refuse_changed(name: str, value: Any, scope: dict[str, Any]) -> None:

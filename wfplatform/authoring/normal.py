@@ -20,6 +20,7 @@ from wfplatform.core.canonical import digest
 
 __all__ = [
     "Doing",
+    "Effect",
     "effects_of",
     "imports_of",
     "literals_of",
@@ -191,18 +192,69 @@ def _bound(tree: ast.Module) -> Iterator[str]:
                 pass
 
 
-@lru_cache(maxsize=256)
-def effects_of(text: str) -> CodeType | None:
-    """The statements of a module that do something else than define: calls, assignments to parts of things. None = there are
-    none.
+class Effect(NamedTuple):
+    """A statement that a module carries out when it is imported, and that may do more than define.
+
+    Args:
+        callees: dotted names of what it calls; it matters if one of them is the user's own. None = it matters in any case.
     """
+
+    code: CodeType
+    callees: tuple[str, ...] | None
+
+
+@lru_cache(maxsize=256)
+def effects_of(text: str) -> tuple[Effect, ...]:
+    """What a module does when it is imported: calls, assignments to parts of things, decorators."""
     tree = _without_documents(_parsed(text))
-    acting = [node for node in tree.body if _acts(node)]
-    if not acting:
-        return None
-    module = ast.Module(body=acting, type_ignores=[])
+    found: list[Effect] = []
+    for node in tree.body:
+        if _acts(node):
+            found.append(Effect(_compiled(node), None))
+            continue
+        for calling in _calling(node):
+            callees = tuple(dict.fromkeys(_callees(calling)))
+            if callees:
+                found.append(Effect(_compiled(calling), callees))
+    return tuple(found)
+
+
+def _compiled(node: ast.stmt) -> CodeType:
+    module = ast.Module(body=[node], type_ignores=[])
     _place(module)
     return compile(module, "<effects>", "exec", dont_inherit=True)
+
+
+def _calling(node: ast.stmt) -> Iterator[ast.stmt]:
+    """Statements in which a definition calls something: its decorators, or the whole assignment."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            for one in node.decorator_list:
+                # A decorator is called even where nothing is written behind its name.
+                yield ast.Expr(one if isinstance(one, ast.Call) else ast.Call(one, [], []))
+            for inner in node.body if isinstance(node, ast.ClassDef) else ():
+                yield from _calling(inner)
+        case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
+            yield node
+        case _:
+            for inner in _inner(node):
+                yield from _calling(inner)
+
+
+def _callees(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef)):
+        return
+    if isinstance(node, ast.Call):
+        called = node.func
+        while isinstance(called, (ast.Call, ast.Subscript)):
+            called = called.func if isinstance(called, ast.Call) else called.value
+        yield ast.unparse(called) if _is_dotted(called) else ""
+    for inner in ast.iter_child_nodes(node):
+        yield from _callees(inner)
+
+
+def _is_dotted(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_dotted(node.value))
 
 
 def _acts(node: ast.stmt) -> bool:
@@ -215,9 +267,9 @@ def _acts(node: ast.stmt) -> bool:
             return not _names_only(target)
         case ast.Expr():
             return not isinstance(node.value, ast.Constant)
-        case ast.TypeAlias():
+        case ast.TypeAlias() | ast.FunctionDef() | ast.AsyncFunctionDef():
             return False
-        case ast.If() | ast.For() | ast.While() | ast.With() | ast.Try() | ast.TryStar() | ast.Match():
+        case ast.If() | ast.For() | ast.While() | ast.With() | ast.Try() | ast.TryStar() | ast.Match() | ast.ClassDef():
             return any(map(_acts, _inner(node)))
         case _:
             return not isinstance(node, _DEFINING)

@@ -18,6 +18,8 @@ __all__ = ["named_module", "opaque_step", "opaque_value", "rebinds"]
 
 _BY_NAME: Final = "looks things up by names that are only known when it runs"
 _DOCUMENT: Final = "reads a docstring or a source, and those do not count"
+_ANNOTATIONS: Final = "reads annotations of functions, and those do not count"
+_PLACE: Final = "looks at code itself, of which only what it does counts"
 _FRAMES: Final = "looks at other functions while they run"
 _FILES: Final = "reads files or lists of a package by name"
 _SUBCLASSES: Final = "asks which classes there are below another"
@@ -30,8 +32,14 @@ _ATTRIBUTES: Final = {
     **dict.fromkeys(("_getframe", "_getframemodulename", "currentframe", "f_back", "f_globals", "f_locals"), _FRAMES),
     **dict.fromkeys(("get_objects", "get_referrers", "get_referents"), _FRAMES),
     **dict.fromkeys(("run_path", "run_module", "spec_from_file_location", "module_from_spec"), _BY_NAME),
+    **dict.fromkeys(("__annotations__", "__annotate__", "get_annotations", "get_type_hints"), _ANNOTATIONS),
+    **dict.fromkeys(("signature", "__signature__", "getfullargspec"), _ANNOTATIONS),
+    **dict.fromkeys(("__code__", "co_firstlineno", "f_lineno", "tb_lineno"), _PLACE),
     "__subclasses__": _SUBCLASSES,
 }
+_INQUISITIVE: Final = frozenset(
+    ["annotationlib", "gc", "importlib", "importlib.util", "inspect", "pkgutil", "runpy", "sys", "typing"]
+)
 _MODULES: Final = {
     **dict.fromkeys(("importlib.resources", "pkgutil", "importlib.metadata"), _FILES),
     **dict.fromkeys(("runpy", "imp"), _BY_NAME),
@@ -49,7 +57,7 @@ def opaque_value(value: Any) -> str:
         return ""
     if module == "builtins":
         return _BUILTINS.get(name, "")
-    if module in ("importlib", "inspect", "gc", "sys", "pkgutil", "runpy", "importlib.util") and name in _ATTRIBUTES:
+    if module in _INQUISITIVE and name in _ATTRIBUTES:
         return _ATTRIBUTES[name]
     return next((why for one, why in _MODULES.items() if module == one or module.startswith(one + ".")), "")
 

@@ -13,15 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.authoring.random_project import (
-    FEATURES,
-    OPAQUE,
-    Project,
-    answer,
-    behaviour_edit,
-    neutral_edit,
-    project,
-)
+from tests.unit.authoring.random_edit import behaviour_edit, neutral_edit
+from tests.unit.authoring.random_project import FEATURES, OPAQUE, Project, answer, project
 from wfplatform.authoring.function_digest import fingerprint, function_digest
 
 WHOLE = {"by_name", "imported_inside", "data_file"}
@@ -113,6 +106,8 @@ def test_ten_thousand_random_edits(tenth: int, tmp_path: Path) -> None:
         ("eval", "evil_0 looks things up by names"),
         ("import_by_name", "f looks things up by names"),
         ("docstring", "f reads a docstring"),
+        ("annotation", "f reads annotations of functions, and those do not count"),
+        ("line", "f looks at code itself"),
         ("iterator", "gives other items each time"),
     ],
 )
