@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.contract.test_engine_store import LONG_S, change, claimed, commit, engine, published
+from tests.contract.steps import LONG_S, change, claimed, commit, engine, published
 from wfplatform.core.canonical import digest
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.core.ports import Claim, NewCacheEntry, Publication
