@@ -21,9 +21,8 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from wfplatform.core.execution import ExecutionState, Signal
 from wfplatform.core.graph import Json
-from wfplatform.core.ports import CachedResult, Claim, Command, Commit, Found, StoredRun, StoredVersion, Wanted
+from wfplatform.core.ports import CachedResult, Command, Commit, Found, StoredRun, StoredVersion, Wanted
 from wfplatform.errors import NotFoundError, WfError
 from wfplatform.store import statement
 from wfplatform.store.copy import LINE_COLUMNS, NODE_COLUMNS, Owned, line_text, node_text
@@ -31,7 +30,7 @@ from wfplatform.store.database import Database, Role
 from wfplatform.store.failure import explained, is_passing, refusal
 from wfplatform.store.partition import create_partitions
 from wfplatform.store.row import Artifact, Folded, fold
-from wfplatform.store.stored_run import read_outputs, stored_run
+from wfplatform.store.stored_run import claim_of, read_outputs, stored_run
 from wfplatform.store.transaction import Statement, commit_statements, copy_rows
 
 __all__ = ["PostgresEngineStore"]
@@ -205,7 +204,7 @@ class PostgresEngineStore:
             if used:
                 for row in connection.execute(statement.RUNS, {"ids": used}):
                     runs[row[0]].append(stored_run(row[1:]))
-            claimed = [_claim(row, runs.get(row["id"], [])) for row in rows]
+            claimed = [claim_of(row, runs.get(row["id"], [])) for row in rows]
             wake_at = next_wake[0] if next_wake else None
             return Found(sorted(claimed, key=lambda claim: (-claim.priority, claim.id)), wishes, wake_at)
 
@@ -391,12 +390,3 @@ class PostgresEngineStore:
                         raise
                     self.database.forget()
             raise AssertionError("unreachable")
-
-
-def _claim(row: dict[str, Any], runs: Sequence[StoredRun]) -> Claim:
-    parent_id, node, element = row.pop("parent_id"), row.pop("parent_node"), row.pop("parent_element")
-    parent = (parent_id, node, tuple(element)) if parent_id else None
-    state = ExecutionState(row.pop("state"))
-    mailbox = tuple(Signal(*one) for one in row.pop("mailbox") or ())
-    refresh = tuple(row.pop("refresh"))
-    return Claim(**row, state=state, parent=parent, runs=runs, mailbox=mailbox, refresh=refresh)

@@ -1,4 +1,4 @@
-"""Rows of node_execution as the domain knows them, with the bodies of small artifacts put back into their outputs.
+"""Rows of node_execution and of claimed executions as the domain knows them, small artifacts put back into their outputs.
 
 Refuses: large artifacts; their location stands in the outputs.
 """
@@ -6,16 +6,16 @@ Refuses: large artifacts; their location stands in the outputs.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 import psycopg
 
-from wfplatform.core.execution import NodeState, Run
-from wfplatform.core.ports import StoredRun, Wanted
+from wfplatform.core.execution import ExecutionState, NodeState, Run, Signal
+from wfplatform.core.ports import Claim, StoredRun, Wanted
 
-__all__ = ["RUN_COLUMNS", "read_outputs", "stored_run"]
+__all__ = ["RUN_COLUMNS", "claim_of", "read_outputs", "stored_run"]
 
 RUN_COLUMNS: Final = (
     "n.node_id, n.element, n.state, n.attempt, n.tries, n.lost, n.alone, n.upstream, n.verdict, n.sizes,"
@@ -40,6 +40,16 @@ def stored_run(row: tuple[Any, ...], outputs: Mapping[str, Any] | None = None) -
     """A row of `RUN_COLUMNS`, which are in the order of a `Run`."""
     node, element, state, *rest = row
     return StoredRun(node, tuple(element), Run(NodeState(state), *rest), outputs)
+
+
+def claim_of(row: dict[str, Any], runs: Sequence[StoredRun]) -> Claim:
+    """A row of the statement that claims."""
+    parent_id, node, element = row.pop("parent_id"), row.pop("parent_node"), row.pop("parent_element")
+    parent = (parent_id, node, tuple(element)) if parent_id else None
+    state = ExecutionState(row.pop("state"))
+    mailbox = tuple(Signal(*one) for one in row.pop("mailbox") or ())
+    refresh = tuple(row.pop("refresh"))
+    return Claim(**row, state=state, parent=parent, runs=runs, mailbox=mailbox, refresh=refresh)
 
 
 type _Key = tuple[UUID, str, str]
