@@ -71,6 +71,8 @@ __all__ = [
     "WfError",
     "WorkerLostError",
     "Workflow",
+    "answering",
+    "approval",
     "current_node",
     "delay",
     "each",
@@ -81,6 +83,7 @@ __all__ = [
     "node",
     "unmapped",
     "use_platform",
+    "wait_for_event",
     "workflow",
 ]
 
@@ -97,6 +100,8 @@ _HOME = {
     "Output": "authoring.output",
     "Retry": "core.policy",
     "Workflow": "authoring.workflow",
+    "answering": "authoring.answer",
+    "approval": "authoring.wait",
     "current_node": "authoring.context",
     "delay": "authoring.delay",
     "each": "authoring.output",
@@ -107,6 +112,7 @@ _HOME = {
     "node": "authoring.node",
     "unmapped": "authoring.output",
     "use_platform": "authoring.platform",
+    "wait_for_event": "authoring.wait",
     "workflow": "authoring.workflow",
 }
 

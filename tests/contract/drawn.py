@@ -13,9 +13,24 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from wfplatform import Retry, Workflow, current_node, delay, each, else_, if_, loop, merge, node, unmapped, workflow
+from wfplatform import (
+    Retry,
+    Workflow,
+    approval,
+    current_node,
+    delay,
+    each,
+    else_,
+    if_,
+    loop,
+    merge,
+    node,
+    unmapped,
+    wait_for_event,
+    workflow,
+)
 
-__all__ = ["LOGGER", "Step", "Value", "calls_counted", "drawn"]
+__all__ = ["LOGGER", "Step", "Value", "brought", "calls_counted", "drawn"]
 
 LOGGER = "wfplatform.tests.calls"
 
@@ -299,6 +314,18 @@ class _Reader:
         rank = rank_of(value.proxy)
         self.keep(delay(seconds=self.delay_s, value=value.proxy), value.depth if not rank else 0)
 
+    def do_event(self, step: Step) -> None:
+        """Waits for data that `brought` tells."""
+        name = f"event-{len(self.outputs)}"
+        out = wait_for_event(name, match={"event": name}, after=self.outputs[-1:])
+        self.keep(out["rows"], 1)
+
+    def do_approval(self, step: Step) -> None:
+        """Waits for a form that `brought` tells."""
+        details = self.pick(step.reads[0])
+        out = approval("Go on?", form=int, details=details.proxy if not rank_of(details.proxy) else None)
+        self.keep(out["form"], 0)
+
     def do_child(self, step: Step) -> None:
         child = CHILDREN[step.number % len(CHILDREN)]
         self.keep(child(self.argument(step, 0)), 1)
@@ -307,6 +334,12 @@ class _Reader:
         child = CHILDREN[step.number % len(CHILDREN)]
         source = self.pick(step.reads[0], 1)
         self.keep(child.map(source.proxy if rank_of(source.proxy) else each(source.proxy)), 2)
+
+
+def brought(node_id: str) -> Any:
+    """What is to be brought to a node that waits for it: the data of an event, or a form."""
+    mark = _mark(node_id)
+    return {"event": node_id, "rows": list(range(mark % 4))} if node_id.startswith("event-") else mark
 
 
 def rank_of(proxy: Any) -> int:

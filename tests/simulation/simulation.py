@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from tests.contract.drawn import Step, drawn
+from tests.contract.drawn import Step, brought, drawn
 from tests.simulation.bench import Bench
-from wfplatform import Workflow
+from wfplatform import Workflow, answering
 from wfplatform.app.changes import ChangeCounter
 from wfplatform.app.executions import Executions
 from wfplatform.authoring.document import definition_digest
@@ -19,7 +20,7 @@ from wfplatform.authoring.ending import Completed, Failed, Skipped
 from wfplatform.compiler.tree import open_output
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, ExecutionState, NodeState, Run
-from wfplatform.core.graph import NodeKind
+from wfplatform.core.graph import Json, NodeKind
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.core.ports import Commit, NewCommand, NewExecution, Publication
 from wfplatform.engine.options import EngineOptions
@@ -42,7 +43,11 @@ CALM_S: Final = 600.0
 REST_S: Final = 30.0
 """For what is still on its way then."""
 WORDS: Final = {Completed: "completed", Failed: "failed", Skipped: "skipped"}
-KINDS: Final = ("call",) * 3 + ("map",) * 4 + ("pair", "part", "zip", "loop", "delay", "child", "children", "choice")
+KINDS: Final = (
+    *("call",) * 3,
+    *("map",) * 4,
+    *("pair", "part", "zip", "loop", "delay", "event", "approval", "child", "children", "choice"),
+)
 SHOWN: Final = 6
 
 
@@ -135,6 +140,7 @@ class Simulation:
         world = self.world
         for _ in range(world.random.randint(1, 3)):
             world.after(world.between(0.0, STORM_S / 2), "user", self._start)
+        world.after(0.0, "user", self._decide)
         if self._is_rough:
             for _ in range(world.random.randint(0, 10)):
                 world.after(world.between(0.0, STORM_S), "fate", self._strike)
@@ -234,12 +240,36 @@ class Simulation:
         self.world.note("user", f"starts {_short(new.id)} with {json.dumps(given)}")
         self._catalog.insert(DEFAULT_TENANT, [new])
         self.call("", [])
+        for node in flow.graph.nodes:
+            if node.type == NodeKind.EVENT:
+                self.world.after(random.uniform(0.0, STORM_S), "user", partial(self._signal, new.id, node.id))
 
-    def _ask(self, execution: UUID, kind: str) -> None:
+    def _signal(self, execution: UUID, event: str) -> None:
+        """Bring an event; sometimes another one of the same name, which is not waited for, comes before it."""
+        data = [{"event": "another"}] if self.world.chance(0.3) else []
+        for one in [*data, brought(event)]:
+            self._ask(execution, "signal", {"event": event, "data": one})
+
+    def _decide(self) -> None:
+        """Somebody looks what there is to decide, decides it, and comes again."""
+        for one in self._executions.awaited("approval"):
+            if self.world.chance(0.7):
+                given: dict[str, Json] = {"approved": True, "form": brought(one.node), "comment": ""}
+                self._ask(one.execution_id, "decide", {"node": one.node, "element": list(one.element), **given})
+        self.world.after(self.world.between(0.3, 4.0), "user", self._decide)
+
+    def _ask(self, execution: UUID, kind: str, payload: Mapping[str, Json] | None = None) -> None:
         if not self._store.contents.executions[execution].state.final:
-            self.world.note("user", f"asks {_short(execution)} to {kind}")
-            command = NewCommand(tenant_id=DEFAULT_TENANT, execution_id=execution, kind=kind, created_by="user")
-            self._store.contents.ask(command)
+            self.world.note("user", f"asks {_short(execution)} to {kind} {json.dumps(payload) if payload else ''}")
+            self._store.contents.ask(
+                NewCommand(
+                    tenant_id=DEFAULT_TENANT,
+                    execution_id=execution,
+                    kind=kind,
+                    payload=payload or {},
+                    created_by="user",
+                )
+            )
             self.call("", [])
 
     def _strike(self) -> None:
@@ -313,7 +343,8 @@ class Simulation:
                 _promise(self._killed[id, index[node], element] >= 2, words)
         if self._was_unlucky(flow, elements):
             return
-        here = flow.local_execution(**known.parameters)
+        with answering(**{node.id: brought(node.id) for node in flow.graph.nodes}):
+            here = flow.local_execution(**known.parameters)
         expected = {
             (name, element): WORDS[type(ending)]
             for name, found in here.nodes.items()

@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.bench import Bench
 from tests.simulation.simulation import BrokenPromiseError, simulate
 from wfplatform.core import lifecycle
-from wfplatform.engine import vigil
+from wfplatform.engine import adoption, vigil
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.intake import Intake
@@ -71,6 +71,15 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
     "one that is let go still has an owner": (
         Orchestrator, "_look_round", "self._batch.let_go(live, wake_at)", "pass",
     ),
+    "a signal that comes before it is waited for is dropped": (
+        lifecycle, "keep", 'draft.changes["mailbox"] = (*kept, signal)', "pass",
+    ),
+    "a signal that was kept is forgotten by the next engine": (
+        adoption, "restore", "mailbox=claim.mailbox", "mailbox=()",
+    ),
+    "a signal that was kept is not looked for": (
+        Orchestrator, "_hand_over_mail", "for node, element in begun:", "for node, element in ():",
+    ),
     "the cluster never counts as back": (
         Intake, "take", "self.away = False", "pass",
     ),
@@ -89,7 +98,7 @@ def mistaken(owner: Any, name: str, right: str, wrong: str) -> Any:
     """A function of the shipped code with one thing in it changed."""
     source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
     assert source.count(right) == 1, f"{name} has changed: {right!r} stands in it {source.count(right)} times"
-    module = owner if inspect.ismodule(owner) else sys.modules[owner.__module__]
+    module = sys.modules[getattr(owner, name).__module__]
     made: dict[str, Any] = {}
     exec(compile(source.replace(right, wrong), f"<mistake in {name}>", "exec"), vars(module), made)
     return made[name]

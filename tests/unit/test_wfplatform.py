@@ -20,8 +20,9 @@ PUBLIC = {
     "ExecutionHandles", "Lane", "NodeContext", "NodeError", "NodeFunction", "NodeTimeoutError", "NotFoundError",
     "OnFailure", "OnSkip", "Output",
     "ParameterError", "PlatformError", "Retry", "SchemaError", "SettingsError", "StorageError", "TravelError",
-    "UnreachableError", "UserError", "WaitTimeoutError", "WfError", "WorkerLostError", "Workflow", "current_node", "delay",
-    "each", "else_", "if_", "loop", "merge", "node", "unmapped", "use_platform", "workflow",
+    "UnreachableError", "UserError", "WaitTimeoutError", "WfError", "WorkerLostError", "Workflow",
+    "answering", "approval", "current_node", "delay",
+    "each", "else_", "if_", "loop", "merge", "node", "unmapped", "use_platform", "wait_for_event", "workflow",
 }  # fmt: skip
 
 

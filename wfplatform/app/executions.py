@@ -17,7 +17,7 @@ from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.forecast import Forecast
 from wfplatform.core.graph import Graph, Json
 from wfplatform.core.ports import Ids, NewExecution, Notifier, Publication, StoredVersion
-from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord
+from wfplatform.core.record import AwaitedRecord, EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord
 from wfplatform.engine.shape import shape_sources
 from wfplatform.errors import (
     ConflictError,
@@ -158,8 +158,8 @@ class Executions:
             return self.record(execution_id)
         return self._records.find(self._tenant_id, execution_id)
 
-    def ask(self, execution_id: UUID, kind: str) -> None:
-        """Ask an execution to cancel, pause, resume or retry.
+    def ask(self, execution_id: UUID, kind: str, payload: Mapping[str, Json] | None = None) -> None:
+        """Ask an execution to cancel, pause, resume or retry; or tell it something, which `payload` holds.
 
         Raises:
             ConflictError: it is in a state in which this makes no sense.
@@ -179,8 +179,17 @@ class Executions:
             raise ConflictError(
                 "has_ended", f"Execution {execution_id} has ended ({record.state}); it cannot be asked to {kind}."
             )
-        self._catalog.command(self._tenant_id, execution_id, kind, created_by=self._actor)
+        self._catalog.command(self._tenant_id, execution_id, kind, payload, created_by=self._actor)
         self._notifier.notify(ENGINE_CHANNEL, [kind])
+
+    def awaited(self, kind: str, execution_id: UUID | None = None) -> Sequence[AwaitedRecord]:
+        """Elements that wait for what somebody is to bring: `event` or `approval`."""
+        return self._records.awaited(self._tenant_id, kind, execution_id)
+
+    @property
+    def actor(self) -> str:
+        """Who asks."""
+        return self._actor
 
     def changed(self, version: int, timeout_s: float) -> int:
         """Wait until something about executions was announced; a hint, after which one looks.

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any, overload
 from uuid import UUID
 
+from wfplatform.app.approvals import decide, signal
 from wfplatform.app.executions import Executions
 from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles
+from wfplatform.core.execution import Element
 from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord
 
 __all__ = ["Execution", "StartedExecutions"]
@@ -64,6 +66,61 @@ class Execution:
             ConflictError: it has ended.
         """
         self._executions.ask(self._id, "cancel")
+
+    def signal(self, event: str, data: Any = None) -> None:
+        """Tell it that something happened; what waits for that goes on, now or when it comes to wait.
+
+        Args:
+            event: its name.
+            data: plain JSON.
+
+        Raises:
+            ConflictError: it has ended.
+            UserError: the data are not plain JSON.
+        """
+        signal(self._executions, self._id, event, data)
+
+    def approve(
+        self, node: str | None = None, *, form: Any = None, comment: str = "", element: Element | None = None
+    ) -> None:
+        """Decide that it goes on.
+
+        Args:
+            node: which of its approvals; None = the only one that waits.
+            form: what is filled in, as plain JSON, if it has a form.
+            comment: for those who read it later.
+            element: of a node with several elements.
+
+        Raises:
+            NotFoundError: nothing waits for a decision.
+            ConflictError: several do, or it was assigned to others.
+            ParameterError: the form does not fit.
+        """
+        decide(self._executions, self._id, node, element, approved=True, form=form, comment=comment)
+
+    def reject(self, node: str | None = None, *, comment: str = "", element: Element | None = None) -> None:
+        """Decide against it.
+
+        Raises:
+            NotFoundError, ConflictError: as `approve`.
+        """
+        decide(self._executions, self._id, node, element, approved=False, comment=comment)
+
+    def pause(self) -> None:
+        """Let it start nothing new; what runs is finished.
+
+        Raises:
+            ConflictError: it has ended.
+        """
+        self._executions.ask(self._id, "pause")
+
+    def resume(self) -> None:
+        """Let it go on after a pause.
+
+        Raises:
+            ConflictError: it has ended.
+        """
+        self._executions.ask(self._id, "resume")
 
     def retry(self) -> None:
         """Go on from the nodes that failed; what has completed is not run again. `result` and `wait` then wait for the new end.

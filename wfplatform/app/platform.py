@@ -18,6 +18,7 @@ from wfplatform.core.forecast import Forecast
 from wfplatform.core.graph import Json
 from wfplatform.core.policy import ALL_NODES
 from wfplatform.core.ports import Publication, StoredVersion
+from wfplatform.core.record import AwaitedRecord
 from wfplatform.errors import DefinitionError, UserError
 
 __all__ = ["CacheWarning", "WorkflowPlatform"]
@@ -126,6 +127,10 @@ class WorkflowPlatform:
                 requirements=dict(code.requirements),
             )
         )
+
+    def approvals(self) -> Sequence[AwaitedRecord]:
+        """What waits for a person to decide."""
+        return self.executions.awaited("approval")
 
     def execution(self, execution_id: UUID | str) -> Execution:
         """An execution that was started before, here or anywhere.

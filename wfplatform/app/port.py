@@ -11,7 +11,7 @@ from wfplatform.core.execution import ExecutionState
 from wfplatform.core.forecast import KeptResult
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import NewExecution, Publication, StoredRun, StoredVersion, Wanted
-from wfplatform.core.record import EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
+from wfplatform.core.record import AwaitedRecord, EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
 
 __all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Past", "Records"]
 
@@ -72,6 +72,10 @@ class Records(Protocol):
 
     def logs(self, tenant_id: UUID, execution_id: UUID, *, after: str | None = None) -> Page[LogRecord]:
         """Lines, oldest first, a page at a time."""
+        ...
+
+    def awaited(self, tenant_id: UUID, kind: str, execution_id: UUID | None = None) -> Sequence[AwaitedRecord]:
+        """Elements that wait for what somebody is to bring, those that wait longest first; of one execution if told."""
         ...
 
     def ended(self, tenant_id: UUID, execution_ids: Iterable[UUID]) -> Mapping[UUID, EndedExecution]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wfplatform.authoring.answer import answered
 from wfplatform.authoring.call import caller, handed, split_outputs
 from wfplatform.authoring.coroutine import AsyncRunner
 from wfplatform.authoring.pickled import Storable
@@ -82,6 +83,8 @@ class Actions:
                 return {DEFAULT_PORT: self._loop(node, inputs, turns)}
             case NodeKind.MERGE | NodeKind.DELAY:
                 return {DEFAULT_PORT: inputs.get("value")}
+            case NodeKind.EVENT | NodeKind.APPROVAL:
+                return {DEFAULT_PORT: answered(node)}
             case NodeKind.WORKFLOW:
                 return {DEFAULT_PORT: self._child(node, inputs)}
             case _:

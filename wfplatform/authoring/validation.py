@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from wfplatform.authoring.port_type import json_types, may_fit
 from wfplatform.authoring.problem import Problem, too_long
+from wfplatform.authoring.wait_config import WAIT_PORTS, wait_problems
 from wfplatform.core.canonical import pointer
 from wfplatform.core.graph import (
     Binding,
@@ -31,9 +32,7 @@ __all__ = ["MAX_NODES", "WARN_NODES", "definition_problems", "definition_warning
 MAX_NODES: Final = 10_000
 WARN_NODES: Final = 500
 
-_BUILT_IN: Final = frozenset(
-    {NodeKind.PYTHON, NodeKind.CHOICE, NodeKind.LOOP, NodeKind.MERGE, NodeKind.DELAY, NodeKind.WORKFLOW}
-)
+_BUILT_IN: Final = NodeKind.ENGINE_SIDE | {NodeKind.PYTHON, NodeKind.CHOICE, NodeKind.LOOP, NodeKind.MERGE}
 _MAX_TURNS: Final = 1_000_000
 _ROUNDS: Final = 50
 
@@ -135,12 +134,12 @@ class _Check:
                 if "state" not in node.inputs:
                     message = "A loop needs the input `state`, its first state."
                     yield self._problem(node, "data/inputs", "missing_input", message, port="state")
-            case NodeKind.DELAY:
-                ports = ("seconds", "until", "value")
-                said = [name for name in ports[:2] if name in node.inputs or name in node.config]
-                if len(said) != 1:
-                    message = f"Expected either `seconds` or `until`, got {' and '.join(said) or 'neither'}."
-                    yield self._problem(node, "data/config", "missing_configuration", message)
+            case NodeKind.DELAY | NodeKind.EVENT | NodeKind.APPROVAL:
+                ports = WAIT_PORTS[node.type]
+                for name, message in wait_problems(node):
+                    yield self._problem(
+                        node, "/".join(filter(None, ("data/config", name))), "missing_configuration", message
+                    )
             case NodeKind.CHOICE:
                 ports = ("condition",)
                 if "condition" not in node.inputs and not isinstance(node.config.get("condition"), str):

@@ -1,4 +1,4 @@
-"""`wfp executions ...`: list, look at, read the lines of, cancel and retry executions. Ids may be shortened."""
+"""`wfp executions ...`: list, look at and read the lines of executions, and ask something of them. Ids may be shortened."""
 
 from __future__ import annotations
 
@@ -34,12 +34,15 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show the progress un
 
 def add_to(root: typer.Typer) -> None:
     """Add the group to the root."""
-    group = command_group("executions", "Executions: list, show, logs, cancel, retry.")
+    group = command_group("executions", "Executions: list, show, logs, cancel, pause, resume, retry, signal.")
     command(group, "list")(list_executions)
     command(group)(show)
     command(group)(logs)
     command(group)(cancel)
+    command(group)(pause)
+    command(group)(resume)
     command(group)(retry)
+    command(group)(signal)
     root.add_typer(group)
 
 
@@ -150,6 +153,39 @@ def cancel(screen: Screen, id: Id) -> None:
         execution = platform.execution(id)
         execution.cancel()
         _tell_asked(screen, execution, "to cancel")
+
+
+def pause(screen: Screen, id: Id) -> None:
+    """Let an execution start nothing new; what runs is finished."""
+    with connected(screen) as platform:
+        execution = platform.execution(id)
+        execution.pause()
+        _tell_asked(screen, execution, "to pause")
+
+
+def resume(screen: Screen, id: Id) -> None:
+    """Let an execution that was paused go on."""
+    with connected(screen) as platform:
+        execution = platform.execution(id)
+        execution.resume()
+        _tell_asked(screen, execution, "to go on")
+
+
+def signal(
+    screen: Screen,
+    id: Id,
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="The name of the event.")],
+    data: Annotated[
+        str | None, typer.Option(metavar="JSON", help="What stands in it; text that is no JSON is text.")
+    ] = None,
+) -> None:
+    """Tell an execution that something happened; it is kept if nothing waits for it so far."""
+    from wfplatform.cli.parameter import json_or_text
+
+    with connected(screen) as platform:
+        execution = platform.execution(id)
+        execution.signal(event, None if data is None else json_or_text(data))
+        _tell_asked(screen, execution, f"to take in the event {event}")
 
 
 def retry(screen: Screen, id: Id, watch: Watch = False) -> int:

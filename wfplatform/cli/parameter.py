@@ -13,7 +13,7 @@ from wfplatform.authoring.parameter import Parameters
 from wfplatform.core.graph import Json
 from wfplatform.errors import ParameterError, UserError
 
-__all__ = ["bound", "given_parameters"]
+__all__ = ["bound", "given_parameters", "json_or_text"]
 
 
 def given_parameters(words: Iterable[str]) -> dict[str, str]:
@@ -44,6 +44,15 @@ def given_parameters(words: Iterable[str]) -> dict[str, str]:
             problems=problems,
         )
     return found
+
+
+def json_or_text(text: str) -> Json:
+    """JSON where the text is JSON, else the text."""
+    try:
+        value: Json = json.loads(text)
+    except ValueError:
+        return text
+    return value
 
 
 def bound(parameters: Parameters, texts: Mapping[str, str]) -> dict[str, Json]:

@@ -16,6 +16,7 @@ from wfplatform.core.graph import Json
 
 __all__ = [
     "AttemptRecord",
+    "AwaitedRecord",
     "EndedExecution",
     "ExecutionRecord",
     "LogRecord",
@@ -124,6 +125,19 @@ class NodeExecutionRecord:
     progress_message: str
     reused_from: UUID | None
     awaits: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitedRecord:
+    """An element that waits for what somebody is to bring; `awaits` as in `core.execution.Run`."""
+
+    execution_id: UUID
+    workflow_name: str
+    node: str
+    element: Element
+    awaits: Mapping[str, Any]
+    reason: str
+    due_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from psycopg.rows import dict_row
 from sqlalchemy import Select, func, literal, select, tuple_
 
 from wfplatform.core.execution import Element, ExecutionState, NodeState
@@ -19,6 +20,7 @@ from wfplatform.core.identifier import lowest_id_at
 from wfplatform.core.ports import StoredRun, StoredVersion, Wanted
 from wfplatform.core.record import (
     AttemptRecord,
+    AwaitedRecord,
     EndedExecution,
     ExecutionRecord,
     LogRecord,
@@ -29,6 +31,7 @@ from wfplatform.core.record import (
 )
 from wfplatform.errors import NotFoundError, UserError
 from wfplatform.store import statement
+from wfplatform.store.awaited import AWAITED, awaited_record
 from wfplatform.store.database import Database
 from wfplatform.store.failure import explained
 from wfplatform.store.record_row import (
@@ -357,6 +360,14 @@ class Reader:
             ).fetchall()
         found = [environment for (environments,) in there for environment in environments]
         return needed[0] if needed else {}, found
+
+    def awaited(self, tenant_id: UUID, kind: str, execution_id: UUID | None = None) -> Sequence[AwaitedRecord]:
+        """Elements that wait for what somebody is to bring (`event` or `approval`), those of the oldest executions first."""
+        values = {"tenant": tenant_id, "kind": kind, "execution": execution_id}
+        with explained(), self._database.driver() as connection:
+            connection.execute(statement.TENANT, (str(tenant_id),))
+            with connection.cursor(row_factory=dict_row) as cursor:
+                return [awaited_record(row) for row in cursor.execute(AWAITED, values)]
 
     def outputs(self, tenant_id: UUID, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
         """What is committed of some elements, with their outputs; bodies of small artifacts stand in them as `body`."""

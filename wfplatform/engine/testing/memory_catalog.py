@@ -27,6 +27,7 @@ from wfplatform.core.ports import (
 )
 from wfplatform.core.record import (
     AttemptRecord,
+    AwaitedRecord,
     EndedExecution,
     ExecutionRecord,
     LogRecord,
@@ -170,6 +171,25 @@ class MemoryReader:
             for row in found
             if row.tenant_id == tenant_id
         }
+
+    def awaited(self, tenant_id: UUID, kind: str, execution_id: UUID | None = None) -> Sequence[AwaitedRecord]:
+        """Elements that wait for what somebody is to bring."""
+        return [
+            AwaitedRecord(
+                execution_id=row.id,
+                workflow_name=row.workflow_name,
+                node=node,
+                element=element,
+                awaits=stored.run.awaits,
+                reason=stored.run.reason,
+                due_at=stored.run.due_at,
+            )
+            for row in sorted(self._store.contents.executions.values(), key=lambda row: row.id)
+            if row.tenant_id == tenant_id and execution_id in (None, row.id) and not row.state.final
+            for (node, element), stored in sorted(self._store.contents.elements.get(row.id, {}).items())
+            if stored.run.state is NodeState.WAITING and (stored.run.awaits or {}).get("kind") == kind
+            if stored.run.awaits is not None
+        ]
 
     def outputs(self, tenant_id: UUID, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
         """What is committed of some elements, with their outputs."""
