@@ -27,8 +27,8 @@ class Sleepers:
 
     def seen(self, next_wake_at: datetime | None, now: datetime) -> None:
         """What the database says after those were taken that could be."""
-        later = now + timedelta(seconds=_PATIENCE_S)
-        self.next_at = None if next_wake_at is None else max(next_wake_at, later)
+        is_taken = next_wake_at is not None and next_wake_at <= now
+        self.next_at = now + timedelta(seconds=_PATIENCE_S) if is_taken else next_wake_at
 
     def due(self, now: datetime) -> bool:
         """Whether it is worth while to look for one."""
