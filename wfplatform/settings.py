@@ -215,6 +215,45 @@ class Settings(BaseSettings):
         ge=0,
         le=1_048_576,
     )
+    executions_kept_days: float = _setting(
+        owner="retention",
+        unit="days from their end",
+        default=90.0,
+        reason=(
+            "Older executions go, with all that was recorded of them. Those that are open never do. 0: by age none goes. "
+            "Workflows and their versions are kept for ever."
+        ),
+        ge=0,
+        le=36_500,
+    )
+    executions_kept_per_workflow: int = _setting(
+        owner="retention",
+        unit="executions that have ended, a workflow",
+        default=0,
+        reason=(
+            "Bounds what a workflow leaves that runs every minute; the oldest go first, none within an hour of its end. "
+            "0: any number."
+        ),
+        ge=0,
+    )
+    logs_kept_days: float = _setting(
+        owner="retention",
+        unit="days from the end of the execution",
+        default=30.0,
+        reason="Lines of logs are most of what grows, and seldom read late. 0: as long as their execution.",
+        ge=0,
+        le=36_500,
+    )
+    artifacts_kept_unused_s: float = _setting(
+        owner="retention",
+        unit="seconds",
+        default=86_400.0,
+        reason=(
+            "How long nobody must have referred to an artifact before it is deleted; longer than an outcome can be on its way "
+            "from a worker into the database."
+        ),
+        ge=60,
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         owner="telemetry", unit="level", default="info", reason="debug costs time with every node."
     )

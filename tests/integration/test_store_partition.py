@@ -10,10 +10,11 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg import errors
 
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds, lowest_id_at
 from wfplatform.store.database import Role, connect
-from wfplatform.store.partition import create_partitions, drop_partitions
+from wfplatform.store.partition import create_partitions, drop_partition
 
 DAY = date(2030, 5, 6)
 KINDS = ("node_execution", "attempt", "node_log")
@@ -134,16 +135,17 @@ def test_engines_that_make_them_at_once_do_not_collide(dsn: str, engine: psycopg
     assert sorted(made) == [0, 0, 0, 9]
 
 
-def test_old_days_are_dropped_but_never_what_is_open(engine: psycopg.Connection[Any]) -> None:
-    create_partitions(engine, first_day=DAY, days=4)
+def test_a_day_is_dropped_unless_the_table_is_in_use(dsn: str, engine: psycopg.Connection[Any]) -> None:
+    create_partitions(engine, first_day=DAY, days=2)
     ended = asked(engine, noon(DAY))
-    asked(engine, noon(DAY + timedelta(days=1)), state="waiting")
-    kept = asked(engine, noon(DAY + timedelta(days=2)))
-    dropped = drop_partitions(engine, before_day=DAY + timedelta(days=2))
-    remaining = [day for day in days(engine) if day.startswith("2030")]
-    assert remaining == ["20300507", "20300508", "20300509"]
-    assert dropped >= 3
-    rows = engine.execute("select execution_id from node_execution where execution_id = any(%s)", ([ended, kept],))
-    assert rows.fetchall() == [(kept,)]
+    engine.autocommit = True
+    with psycopg.connect(dsn) as reader:
+        reader.execute("select count(*) from node_execution")
+        with pytest.raises(errors.LockNotAvailable):
+            drop_partition(engine, "node_execution", DAY)
+    drop_partition(engine, "node_execution", DAY)
+    assert [day for day in days(engine) if day.startswith("2030")] == ["20300507"]
+    assert [day for day in days(engine, "node_log") if day.startswith("2030")] == ["20300506", "20300507"]
+    assert engine.execute("select from node_execution where execution_id = %s", (ended,)).fetchall() == []
     row = engine.execute("select state from execution where id = %s", (ended,)).fetchone()
     assert row == ("completed",), "the execution itself stays"

@@ -14,10 +14,12 @@ import threading
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from wfplatform.artifacts import codec, plain
+from wfplatform.artifacts.aside import Aside
 from wfplatform.artifacts.failure import missing
 from wfplatform.artifacts.leftover import SAFE_AGE_S
 from wfplatform.artifacts.sink import Sink, Written
@@ -110,6 +112,7 @@ class Artifacts:
         allow_pickle: bool = True,
     ) -> None:
         self._storage = open_storage(url, scratch)
+        self.aside: Final = Aside(self._storage)
         self._inline_limit_bytes = inline_limit_bytes
         self._allow_pickle = allow_pickle
         # Locally the processor is what is short, and a plain file is shared by all who map it; elsewhere
@@ -207,7 +210,7 @@ class Artifacts:
         Args:
             location: relative to the root, from an output.
         """
-        return self._storage.exists(location)
+        return self._storage.exists(location) or self.aside.put_back(location)
 
     def delete(self, location: str) -> bool:
         """Remove an artifact; processes that have it mapped keep it.
@@ -337,7 +340,14 @@ class Artifacts:
 
     def _located(self, output: Mapping[str, Any]) -> Any:
         location = output["location"]
-        body = self._storage.read(location, size_bytes=output["size"], writable=output["codec"] == "npy")
+        read = partial(self._storage.read, location, size_bytes=output["size"], writable=output["codec"] == "npy")
+        try:
+            body = read()
+        except StorageError as error:
+            if error.code != "artifact_missing":
+                raise
+            self.aside.put_back(location)
+            body = read()  # Somebody else may have put it back.
         try:
             _verify(body, output)
         except StorageError as error:

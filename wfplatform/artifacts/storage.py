@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 import uuid
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -75,6 +76,14 @@ class Storage(Protocol):
 
     def delete(self, name: str) -> bool:
         """Remove it; returns whether it was there."""
+        ...
+
+    def move(self, name: str, to: str) -> bool:
+        """Give it another name, over whatever has that; returns whether it was there."""
+        ...
+
+    def names(self, folder: str) -> Sequence[str]:
+        """What is in a folder, without the folder's own name."""
         ...
 
     def sweep(self, older_than_s: float) -> int:
@@ -182,6 +191,23 @@ class LocalStorage:
                 return False
         return True
 
+    def move(self, name: str, to: str) -> bool:
+        """See Storage."""
+        path, target = self._root / _checked(name), self._root / _checked(to)
+        with failing("move an artifact", path):
+            self._make_folder(target.parent)
+            try:
+                path.replace(target)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def names(self, folder: str) -> Sequence[str]:
+        """See Storage."""
+        path = self._root / folder
+        with failing("list artifacts", path):
+            return sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+
     def sweep(self, older_than_s: float) -> int:
         """See Storage."""
         with failing("remove temporary files", self._root):
@@ -288,6 +314,29 @@ class RemoteStorage:
                 return False
             self._files.rm_file(key)
         return True
+
+    def move(self, name: str, to: str) -> bool:
+        """See Storage. Killed in the middle of it, an object store has both names."""
+        (key, place), (target, _) = self._key(name), self._key(to)
+        with failing("move an artifact", place):
+            if self._size_bytes(key) is None:
+                return False
+            if not self._atomic:
+                self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
+                if self._size_bytes(target) is not None:
+                    self._files.rm_file(target)  # Not every file system puts one over another.
+            self._files.mv(key, target)
+        return True
+
+    def names(self, folder: str) -> Sequence[str]:
+        """See Storage."""
+        self._files.invalidate_cache()
+        with failing("list artifacts", f"{self._url}/{folder}"):
+            try:
+                found = self._files.ls(f"{self._root}/{folder}", detail=True)
+            except FileNotFoundError:
+                return []
+            return sorted(one["name"].rpartition("/")[2] for one in found if one["type"] == "file")
 
     def sweep(self, older_than_s: float) -> int:
         """See Storage: here and there. Parts of an upload that an object store does not show are the store's own affair."""

@@ -1,6 +1,6 @@
-"""When temporary files that killed workers left are removed: at the start, then about once a day, beside all other work.
+"""When what is left over is removed: at the start, then about once a day, beside all other work.
 
-Refuses: holding anybody up. It walks a folder, possibly on another machine, so it does so in a thread that nobody waits for.
+Refuses: holding anybody up. It may take long, possibly on another machine, so it is done in a thread that nobody waits for.
 """
 
 from __future__ import annotations
@@ -27,11 +27,22 @@ class Sweeping:
 
     Args:
         sweep: removes what is left over and returns how much that was, as `Artifacts.sweep`.
+        what: is swept, for the log.
+        every_s: how often.
         monotonic_s: seconds that never run backwards.
     """
 
-    def __init__(self, sweep: Callable[[], int], *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        sweep: Callable[[], int],
+        *,
+        what: str = "temporary files",
+        every_s: float = _EVERY_S,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._sweep = sweep
+        self._what = what
+        self._every_s = every_s
         self._monotonic_s = monotonic_s
         self._due_at_s: float | None = None
         self._sweeps = False
@@ -43,7 +54,7 @@ class Sweeping:
         with self._lock:
             if self._sweeps or (self._due_at_s is not None and now_s < self._due_at_s):
                 return
-            self._due_at_s = now_s + _EVERY_S
+            self._due_at_s = now_s + self._every_s
             self._sweeps = True
         threading.Thread(target=self._run, name="wfplatform-sweep", daemon=True).start()
 
@@ -53,10 +64,10 @@ class Sweeping:
             removed = self._sweep()
         except (WfError, OSError) as error:
             self._due_at_s = self._monotonic_s() + _AGAIN_S
-            logger.warning("temporary files not swept", extra={"reason": str(error)})
+            logger.warning("not swept", extra={"what": self._what, "reason": str(error)})
         else:
             if removed:
                 took_s = round(self._monotonic_s() - began_s, 3)
-                logger.info("temporary files swept", extra={"removed": removed, "took_s": took_s})
+                logger.info("swept", extra={"what": self._what, "removed": removed, "took_s": took_s})
         finally:
             self._sweeps = False

@@ -19,6 +19,7 @@ from uuid import UUID
 from wfplatform.artifacts import Artifacts
 from wfplatform.artifacts.sweep import Sweeping
 from wfplatform.bootstrap.cluster_facts import ClusterFacts
+from wfplatform.bootstrap.retention import retention_of
 from wfplatform.bootstrap.system import SystemClock, SystemIds, release
 from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.engine.cluster import ClusterAway, ClusterBack, OutcomesArrived, TaskLost
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 
 FENCED_EXIT_CODE = 75
 _LINGER_S: Final = 0.03
+_RETENTION_EVERY_S: Final = 600.0
 _COLLECT_EVERY: Final = 500_000
 """Objects made and not dropped again, after which the garbage collector does not wait for a pause."""
 
@@ -128,6 +130,9 @@ def run_engine(
     )
 
     sweeping = Sweeping(artifacts.sweep)
+    retention = retention_of(settings, dsn, artifacts)
+    # Which of several engines does it, and when, is told by the database.
+    removing = Sweeping(retention.run_if_due, what="executions and artifacts", every_s=_RETENTION_EVERY_S)
 
     def housekeeping() -> None:
         for worker in orchestrator.stuck_workers():
@@ -136,6 +141,7 @@ def run_engine(
         clock.look_after()
         store.look_after()
         sweeping.look_after()
+        removing.look_after()
         gc.collect(0)
 
     loop = EngineLoop(orchestrator, store, clock=clock, housekeeping=housekeeping)

@@ -13,6 +13,7 @@ from wfplatform.app.requirement import RequirementCheck
 from wfplatform.artifacts import Artifacts
 from wfplatform.bootstrap import supervisor
 from wfplatform.bootstrap.health import Health
+from wfplatform.bootstrap.retention import retention_of
 from wfplatform.bootstrap.system import SystemIds
 from wfplatform.compiler.tree import open_output
 from wfplatform.core.announcement import EXECUTION_CHANNEL
@@ -34,6 +35,9 @@ class EmbeddedPlatform(WorkflowPlatform):
 
     Args:
         settings: which home, and whether database and cluster are elsewhere.
+
+    Attributes:
+        retention: what is kept for how long, what would go now, and removing it.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -62,6 +66,7 @@ class EmbeddedPlatform(WorkflowPlatform):
         self.artifacts = Artifacts(
             self.settings.artifacts_location, inline_limit_bytes=self.settings.inline_limit_bytes
         )
+        self.retention = retention_of(self.settings, self.address.dsn, self.artifacts)
         super().__init__(
             Executions(
                 catalog=Catalog(self._database),

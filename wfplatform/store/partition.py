@@ -1,6 +1,6 @@
 """Partitions of the tables that grow: one a UTC day of executions, made ahead, dropped when old.
 
-Refuses: dropping a day with executions that have not ended, and moving rows that came before their partition.
+Refuses: holding up whoever writes, and moving rows that came before their partition. Which day is old its caller knows.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from datetime import date
 from typing import Any, Final
 
 import psycopg
+from psycopg import errors
 
-__all__ = ["DAYS_AHEAD", "create_partitions", "drop_partitions"]
+__all__ = ["DAYS_AHEAD", "create_partitions", "drop_partition"]
 
 DAYS_AHEAD: Final = 14
 """An engine creates partitions daily; two weeks without any engine are bridged, and the default partition
 takes what comes after.
 """
+_DROP_LOCK_TIMEOUT: Final = "30ms"
+_DROP_TRIES: Final = 5
 
 
 def create_partitions(
@@ -38,16 +41,24 @@ def create_partitions(
     return int(row[0]) if row else 0
 
 
-def drop_partitions(connection: psycopg.Connection[tuple[Any, ...]], *, before_day: date) -> int:
-    """Drops what was recorded of the executions of old days; the executions themselves stay.
+def drop_partition(connection: psycopg.Connection[tuple[Any, ...]], table: str, day: date) -> None:
+    """Drops what a table holds of a day. Whoever uses the table is waited for no longer than others may be held up.
 
     Args:
-        connection: of the engine role.
-        before_day: the first UTC day that is kept.
+        connection: of the engine role, in autocommit mode.
+        table: `node_execution`, `attempt` or `node_log`.
+        day: the UTC day.
 
-    Returns:
-        How many partitions were dropped. A day with an execution that has not ended is kept.
+    Raises:
+        psycopg.errors.LockNotAvailable: the table was in use all the time.
     """
-    row = connection.execute("select wf_drop_partitions(%s)", (before_day,)).fetchone()
-    connection.commit()
-    return int(row[0]) if row else 0
+    for tries_left in range(_DROP_TRIES, 0, -1):
+        try:
+            with connection.transaction():
+                # While it waits for the lock of the whole table, writers wait behind it.
+                connection.execute("select set_config('lock_timeout', %s, true)", (_DROP_LOCK_TIMEOUT,))
+                connection.execute("select wf_drop_partition(%s, %s)", (table, day))
+            return
+        except errors.LockNotAvailable:
+            if tries_left == 1:
+                raise

@@ -120,14 +120,15 @@ from json_to_recordset(%(rows)s::json) as u(
 join execution e on e.id = u.execution_id and e.engine_id = %(engine)s and e.epoch = coalesce(u.epoch, e.epoch)
 on conflict do nothing"""
 
+# One that retention has marked as unused is in use again; the lock that this takes keeps retention from it until the commit.
 ARTIFACTS: Final = """
 insert into artifact (tenant_id, digest, codec, size_bytes, location, body)
-select e.tenant_id, u.digest, u.codec, u.size_bytes, u.location, u.body
+select distinct on (1, 2, 3) e.tenant_id, u.digest, u.codec, u.size_bytes, u.location, u.body
 from unnest(%(executions)s::uuid[], %(digests)s::text[], %(codecs)s::text[], %(sizes)s::bigint[], %(locations)s::text[],
     %(bodies)s::bytea[]) as u(execution_id, digest, codec, size_bytes, location, body)
 join execution e on e.id = u.execution_id and e.engine_id = %(engine)s
 order by 1, 2, 3
-on conflict do nothing"""
+on conflict (tenant_id, digest, codec) do update set unused_at = null where artifact.unused_at is not null"""
 
 PROGRESS: Final = """
 update node_execution n set progress = u.progress, progress_message = u.message

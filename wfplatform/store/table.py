@@ -35,21 +35,10 @@ from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 __all__ = [
-    "ArtifactRow",
-    "AttemptRow",
-    "CacheEntryRow",
-    "CodeRow",
-    "CommandRow",
-    "EngineRow",
-    "ExecutionRow",
-    "NodeCostRow",
-    "NodeExecutionRow",
-    "NodeLogRow",
-    "Row",
-    "TenantRow",
-    "WorkflowRow",
+    "ArtifactRow", "AttemptRow", "CacheEntryRow", "ChoreRow", "CodeRow", "CommandRow", "EngineRow", "ExecutionRow",
+    "NodeCostRow", "NodeExecutionRow", "NodeLogRow", "RemovedExecutionRow", "Row", "TenantRow", "WorkflowRow",
     "WorkflowVersionRow",
-]
+]  # fmt: skip
 
 LIVE: Final = "state in ('pending', 'running', 'waiting')"
 _BY_DAY: Final = {"postgresql_partition_by": "RANGE (execution_id)"}
@@ -305,7 +294,10 @@ class ArtifactRow(Row, table=True):
     """A stored value: its bytes, or the location where they are."""
 
     __tablename__ = "artifact"
-    __table_args__ = (CheckConstraint("body is not null or location is not null", name="artifact_is_somewhere"),)
+    __table_args__ = (
+        CheckConstraint("body is not null or location is not null", name="artifact_is_somewhere"),
+        Index("artifact_unused_idx", "unused_at", postgresql_where=text("unused_at is not null")),
+    )
 
     tenant_id: UUID = Field(primary_key=True, foreign_key="tenant.id")
     digest: str = Field(primary_key=True, sa_type=Text)
@@ -314,6 +306,7 @@ class ArtifactRow(Row, table=True):
     location: str | None = _of(Text)
     body: bytes | None = _of(LargeBinary)
     created_at: datetime = _now()
+    unused_at: datetime | None = _at()
 
 
 class CacheEntryRow(Row, table=True):
@@ -322,6 +315,7 @@ class CacheEntryRow(Row, table=True):
     __tablename__ = "cache_entry"
     __table_args__ = (
         Index("cache_entry_expires_at_idx", "expires_at", postgresql_where=text("expires_at is not null")),
+        Index("cache_entry_execution_idx", "execution_id"),
     )
 
     tenant_id: UUID = Field(primary_key=True, foreign_key="tenant.id")
@@ -353,7 +347,10 @@ class CommandRow(Row, table=True):
     """Something a user wants of an execution."""
 
     __tablename__ = "command"
-    __table_args__ = (Index("command_open_idx", "execution_id", "id", postgresql_where=text("done_at is null")),)
+    __table_args__ = (
+        Index("command_open_idx", "execution_id", "id", postgresql_where=text("done_at is null")),
+        Index("command_execution_idx", "execution_id"),
+    )
 
     id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     tenant_id: UUID = Field(foreign_key="tenant.id")
@@ -375,3 +372,21 @@ class NodeCostRow(Row, table=True):
     mean_s: float = Field(sa_type=Double)
     samples: int = Field(sa_type=BigInteger)
     updated_at: datetime = _now()
+
+
+class RemovedExecutionRow(Row, table=True):
+    """An execution that is gone while rows that were recorded of it may still be there."""
+
+    __tablename__ = "removed_execution"
+
+    id: UUID = Field(primary_key=True)
+    removed_at: datetime = _now()
+
+
+class ChoreRow(Row, table=True):
+    """When an engine last did what any one of them does for all."""
+
+    __tablename__ = "chore"
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    done_at: datetime = _of(DateTime(timezone=True), null=False)

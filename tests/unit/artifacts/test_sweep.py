@@ -67,7 +67,8 @@ def test_what_fails_is_told_and_tried_again_in_an_hour(error: Exception, caplog:
     folder = Folder(fail)
     assert folder.look() == 1
     (line,) = caplog.records
-    assert (line.levelno, line.getMessage()) == (logging.WARNING, "temporary files not swept")
+    assert (line.levelno, line.getMessage()) == (logging.WARNING, "not swept")
+    assert line.__dict__["what"] == "temporary files"
     assert "No entry." in line.__dict__["reason"]
     folder.does = lambda: 7
     folder.now_s += 3599
@@ -84,4 +85,4 @@ def test_what_was_removed_is_told(caplog: pytest.LogCaptureFixture) -> None:
     folder.now_s += DAY_S
     folder.look()
     (line,) = caplog.records
-    assert (line.getMessage(), line.__dict__["removed"]) == ("temporary files swept", 7)
+    assert (line.getMessage(), line.__dict__["removed"]) == ("swept", 7)
