@@ -228,6 +228,18 @@ def test_files_go_when_nothing_refers_to_them_for_long_enough(old: Old, artifact
     assert counted(old.dsn, ["artifact"]) == {"artifact": 2}
 
 
+def test_files_of_outcomes_that_were_never_committed_go(old: Old, artifacts: Artifacts, tmp_path: Path) -> None:
+    stored = artifacts.store(["stray"] * 1000)
+    stored.make_durable()
+    rules = RetentionRules()
+    for unused, gone in ((0, 0), (1, 0), (0, 1)):
+        found = retention(old, artifacts, rules).run()
+        assert (found.unused_artifacts, found.artifacts) == (unused, gone)
+        age(old, "created_at")
+        age(old)
+    assert files(tmp_path) == set()
+
+
 def test_what_another_tenant_uses_stays_in_the_storage(old: Old, artifacts: Artifacts, tmp_path: Path) -> None:
     other = UUID("00000000-0000-7000-8000-000000000002")
     stored = artifacts.store(["both"] * 1000)
@@ -284,7 +296,7 @@ def name_of(told: dict[str, object]) -> str:
     return str(told["location"]).rpartition("/")[2]
 
 
-def age(old: Old) -> None:
+def age(old: Old, column: str = "unused_at") -> None:
     """Let a week pass for what is unused."""
     with psycopg.connect(old.dsn) as connection:
-        connection.execute("update artifact set unused_at = unused_at - interval '7 days'")
+        connection.execute(f"update artifact set {column} = {column} - interval '7 days'")

@@ -5,7 +5,7 @@ Refuses: deciding. Whoever looks for an artifact and does not find it at its pla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from wfplatform.artifacts.storage import Storage
@@ -39,6 +39,12 @@ class Aside:
     def locations(self) -> Sequence[str]:
         """What is aside."""
         return [f"{_PLACE}/{name[:2]}/{name}" for name in self._storage.names(_FOLDER)]
+
+    def at_their_places(self) -> Iterator[Mapping[str, int]]:
+        """Location -> size in bytes of all artifacts that are at their places, some at a time."""
+        for number in range(256):
+            folder = f"{_PLACE}/{number:02x}"
+            yield {f"{folder}/{name}": size_bytes for name, size_bytes in self._storage.names(folder).items()}
 
     def delete(self, location: str) -> bool:
         """Delete an artifact that is aside; returns whether it was there. Processes that have it mapped keep it."""

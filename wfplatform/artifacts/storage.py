@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -82,8 +82,8 @@ class Storage(Protocol):
         """Give it another name, over whatever has that; returns whether it was there."""
         ...
 
-    def names(self, folder: str) -> Sequence[str]:
-        """What is in a folder, without the folder's own name."""
+    def names(self, folder: str) -> Mapping[str, int]:
+        """Name -> size in bytes of what is in a folder; names without the folder's own."""
         ...
 
     def sweep(self, older_than_s: float) -> int:
@@ -202,11 +202,12 @@ class LocalStorage:
                 return False
         return True
 
-    def names(self, folder: str) -> Sequence[str]:
+    def names(self, folder: str) -> Mapping[str, int]:
         """See Storage."""
         path = self._root / folder
         with failing("list artifacts", path):
-            return sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+            found = {one.name: self._size_bytes(one) for one in path.iterdir()} if path.is_dir() else {}
+        return {name: size_bytes for name, size_bytes in found.items() if size_bytes is not None}
 
     def sweep(self, older_than_s: float) -> int:
         """See Storage."""
@@ -328,15 +329,15 @@ class RemoteStorage:
             self._files.mv(key, target)
         return True
 
-    def names(self, folder: str) -> Sequence[str]:
+    def names(self, folder: str) -> Mapping[str, int]:
         """See Storage."""
         self._files.invalidate_cache()
         with failing("list artifacts", f"{self._url}/{folder}"):
             try:
                 found = self._files.ls(f"{self._root}/{folder}", detail=True)
             except FileNotFoundError:
-                return []
-            return sorted(one["name"].rpartition("/")[2] for one in found if one["type"] == "file")
+                return {}
+            return {one["name"].rpartition("/")[2]: int(one["size"]) for one in found if one["type"] == "file"}
 
     def sweep(self, older_than_s: float) -> int:
         """See Storage: here and there. Parts of an upload that an object store does not show are the store's own affair."""

@@ -7,7 +7,7 @@ lock is not given at once. Refuses: two processes that remove at one moment.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -18,7 +18,7 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from wfplatform.core.identifier import lowest_id_at
+from wfplatform.core.identifier import DEFAULT_TENANT, lowest_id_at
 from wfplatform.core.retention import GoingWorkflow, Gone, Preview, RetentionRules
 from wfplatform.errors import ConflictError
 from wfplatform.store import retention_statement as statement
@@ -60,6 +60,10 @@ class PutAside(Protocol):
 
     def locations(self) -> Sequence[str]:
         """What is aside."""
+        ...
+
+    def at_their_places(self) -> Iterator[Mapping[str, int]]:
+        """Location -> size in bytes of all that is at its place, some at a time."""
         ...
 
     def delete(self, location: str) -> bool:
@@ -219,6 +223,10 @@ class PostgresRetention:
     # -- artifacts
 
     def _artifacts(self, connection: Connection, values: Values) -> Iterator[Gone]:
+        for found in self._aside.at_their_places():
+            if found:
+                connection.execute(statement.STRAYS, _strays(found))
+                yield Gone()
         for query, asked in _scanning(connection, values):
             connection.execute(query, asked)
             yield Gone()
@@ -304,6 +312,17 @@ def _lines_before(values: Values) -> UUID:
     """The first execution of the first day whose lines may not all be old."""
     at: datetime | None = values["lines_before"]
     return _FIRST if at is None else lowest_id_at(at.replace(hour=0, minute=0, second=0, microsecond=0))
+
+
+def _strays(found: Mapping[str, int]) -> Values:
+    names = [location.rpartition("/")[2].partition(".") for location in found]
+    return {
+        "tenant": DEFAULT_TENANT,
+        "digests": [digest for digest, _, _ in names],
+        "codecs": [codec for _, _, codec in names],
+        "sizes": list(found.values()),
+        "locations": list(found),
+    }
 
 
 def _late(connection: Connection, values: Values, first_id: UUID, next_id: UUID) -> list[UUID]:

@@ -11,7 +11,7 @@ __all__ = [
     "ARTIFACTS_GO", "BOUNDS", "CANDIDATES", "CHILDREN_GO", "COUNT", "COUNTS", "EXECUTIONS_GO", "EXPIRED_GO", "KEYS", "KNOWN",
     "LATE", "LEAVING", "LINES_GO", "MARK", "MARKED_AGAIN", "NONE_LEAVING",
     "NO_BOUNDS", "PARTITIONS", "QUEUE", "QUEUE_DONE", "REFERRED",
-    "SHARED", "STRAY_COMMANDS_GO", "UNMARK", "UNUSED", "WORKFLOWS", "rows_go",
+    "SHARED", "STRAYS", "STRAY_COMMANDS_GO", "UNMARK", "UNUSED", "WORKFLOWS", "rows_go",
 ]  # fmt: skip
 
 _ENDED: Final = "state in ('completed', 'failed', 'cancelled')"
@@ -176,6 +176,14 @@ REFERRED: Final = {
     "cache_entry": _referred("cache_entry", "c", "and (c.expires_at is null or c.expires_at > %(unused_before)s)"),
 }
 """Takes out of the candidates what the nodes of executions of some days, or the result cache, refer to."""
+
+# Outcomes that were never committed left them. A row lets them go like all others that nobody refers to.
+STRAYS: Final = """
+insert into artifact (tenant_id, digest, codec, size_bytes, location)
+select %(tenant)s, u.* from unnest(%(digests)s::text[], %(codecs)s::text[], %(sizes)s::bigint[], %(locations)s::text[])
+    as u(digest, codec, size_bytes, location)
+where not exists (select from tenant t join artifact a on a.tenant_id = t.id and a.digest = u.digest and a.codec = u.codec)
+on conflict do nothing"""
 
 UNUSED: Final = """
 select count(*) filter (where coalesce(unused_at, now()) <= %(unused_before)s) as artifacts,

@@ -272,3 +272,23 @@ def test_sentences() -> None:
     assert closed.code == "storage_closed"
     other = storage_error("read an artifact", "s3://bucket", RuntimeError("slow down"))
     assert (other.code, "s3://bucket: RuntimeError: slow down" in other.message) == ("storage_failed", True)
+
+
+def test_what_is_moved_has_its_new_name_only(storage: Storage) -> None:
+    put(storage, NAME, b"abc")
+    assert storage.move(NAME, "aside/abc.json")
+    assert not storage.exists(NAME)
+    assert bytes(storage.read("aside/abc.json")) == b"abc"
+    assert not storage.move(NAME, "aside/abc.json")
+    put(storage, NAME, b"abc")
+    assert storage.move("aside/abc.json", NAME), "over what is there"
+    assert bytes(storage.read(NAME)) == b"abc"
+    with pytest.raises(StorageError, match="no name"):
+        storage.move(NAME, "../abc.json")
+
+
+def test_a_folder_tells_names_and_sizes(storage: Storage) -> None:
+    assert dict(storage.names("artifacts/ab")) == {}
+    put(storage, NAME, b"abc")
+    put(storage, "artifacts/ab/abd.json", b"")
+    assert dict(storage.names("artifacts/ab")) == {"abc.json": 3, "abd.json": 0}
