@@ -170,8 +170,8 @@ def test_a_worker_that_found_the_file_before_it_was_put_aside(
     engine.record(second.output)
     age(dsn)
     assert retention.run().artifacts == 0
-    assert Artifacts(str(place)).load(second.output) == ["again"] * 500
     assert [path.parent.name for path in place.rglob("*.json")] == [second.output["digest"][:2]], "it is put back"
+    assert Artifacts(str(place)).load(second.output) == ["again"] * 500
 
 
 def test_a_commit_in_the_moment_of_the_removal_stores_the_row_anew(

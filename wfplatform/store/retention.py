@@ -230,15 +230,13 @@ class PostgresRetention:
         for query, asked in _scanning(connection, values):
             connection.execute(query, asked)
             yield Gone()
-        for (location,) in connection.execute(statement.MARKED_AGAIN).fetchall():
-            self._aside.put_back(location)
         connection.execute(statement.UNMARK)
         yield from self._mark(connection)
         # By the clock of now: what was marked just now may go at once where nothing is to be waited for.
         unused = {"unused_before": _one(connection, "select clock_timestamp()") - values["unused"]}
         while rows := connection.execute(statement.ARTIFACTS_GO, {**unused, "limit": self._batch_rows}).fetchall():
             yield Gone(artifacts=len(rows), artifact_bytes=sum(row[0] for row in rows))
-        yield from self._delete(connection)
+        yield from self._sort_aside(connection)
 
     def _mark(self, connection: Connection) -> Iterator[Gone]:
         """Files are put aside first: one that is aside and not marked is merely found there."""
@@ -254,15 +252,19 @@ class PostgresRetention:
             rows = connection.execute(statement.MARK, marking).fetchall()
             yield Gone(unused_artifacts=len(rows), unused_bytes=sum(row[0] for row in rows))
 
-    def _delete(self, connection: Connection) -> Iterator[Gone]:
-        """Files that are aside and that no row tells of any more."""
+    def _sort_aside(self, connection: Connection) -> Iterator[Gone]:
+        """Of the files that are aside, what is in use again is put back, and what no row tells of any more is deleted."""
         aside = self._aside.locations()
         for start in range(0, len(aside), EXECUTIONS_AT_ONCE):
             batch = aside[start : start + EXECUTIONS_AT_ONCE]
             digests = [location.rpartition("/")[2].partition(".")[0] for location in batch]
-            known = connection.execute(statement.KNOWN, {"digests": digests, "locations": list(batch)}).fetchall()
-            for location in set(batch) - {row[0] for row in known}:
-                self._aside.delete(location)
+            asked = {"digests": digests, "locations": list(batch)}
+            in_use: dict[str, bool] = dict(connection.execute(statement.KNOWN, asked).fetchall())
+            for location in batch:
+                if location not in in_use:
+                    self._aside.delete(location)
+                elif in_use[location]:
+                    self._aside.put_back(location)
             yield Gone()
 
     def _connect(self) -> Connection:

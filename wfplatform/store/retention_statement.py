@@ -9,7 +9,7 @@ from typing import Final
 
 __all__ = [
     "ARTIFACTS_GO", "BOUNDS", "CANDIDATES", "CHILDREN_GO", "COUNT", "COUNTS", "EXECUTIONS_GO", "EXPIRED_GO", "KEYS", "KNOWN",
-    "LATE", "LEAVING", "LINES_GO", "MARK", "MARKED_AGAIN", "NONE_LEAVING",
+    "LATE", "LEAVING", "LINES_GO", "MARK", "NONE_LEAVING",
     "NO_BOUNDS", "PARTITIONS", "QUEUE", "QUEUE_DONE", "REFERRED",
     "SHARED", "STRAYS", "STRAY_COMMANDS_GO", "UNMARK", "UNUSED", "WORKFLOWS", "rows_go",
 ]  # fmt: skip
@@ -153,17 +153,15 @@ CANDIDATES: Final = """
 create temporary table unreferenced as
 select tenant_id, digest, codec, size_bytes, location, unused_at from artifact where created_at <= %(unused_before)s"""
 
-# Outputs name a digest wherever they refer to a value, however deep. That a value may say the same by chance keeps an artifact
-# that could go, and never lets one go that is needed.
-_NAMED: Final = (
-    r"""cross join lateral regexp_matches({row}.outputs::text, '"digest":\s*"([^"]+)"', 'g') as named(words)"""
-)
+# An output that does not hold its value names the digest of what it refers to; a tree of outputs, of each, however deep.
+_NAMED: Final = r"""cross join lateral json_each({row}.outputs) as port
+cross join lateral regexp_matches(port.value::text, '"digest":\s*"([^"]+)"', 'g') as named(words)"""
 
 
 def _referred(table: str, row: str, more: str) -> str:
     return f"""
 delete from unreferenced u using {table} {row} {_NAMED.format(row=row)}
-where u.tenant_id = {row}.tenant_id and u.digest = named.words[1] {more}
+where u.tenant_id = {row}.tenant_id and u.digest = named.words[1] and port.value -> 'value' is null {more}
   and not exists (select from leaving l where l.id = {row}.execution_id)"""  # noqa: S608 - made of constants
 
 
@@ -194,14 +192,13 @@ from unreferenced"""
 
 _SAME: Final = "a.tenant_id = u.tenant_id and a.digest = u.digest and a.codec = u.codec"
 
-MARKED_AGAIN: Final = f"""
-select a.location from artifact a
-where a.unused_at is not null and a.location is not null and not exists (select from unreferenced u where {_SAME})"""  # noqa: S608 - made of constants
-"""Where what was unused and is not any more has to lie again."""
-
 UNMARK: Final = f"""
-update artifact a set unused_at = null
-where unused_at is not null and not exists (select from unreferenced u where {_SAME})"""  # noqa: S608 - made of constants
+with picked as materialized (
+    select a.tenant_id, a.digest, a.codec from artifact a
+    where a.unused_at is not null and not exists (select from unreferenced u where {_SAME}) for update skip locked
+)
+update artifact a set unused_at = null from picked u where {_SAME}"""  # noqa: S608 - made of constants
+"""Somebody refers to it again."""
 
 SHARED: Final = """
 select u.tenant_id, u.digest, u.codec, case when not exists (
@@ -234,6 +231,7 @@ with picked as materialized (
 delete from artifact a using picked u where {_SAME} returning a.size_bytes"""  # noqa: S608 - made of constants
 
 KNOWN: Final = """
-select distinct a.location from artifact a join unnest(%(digests)s::text[]) as u(digest) on a.digest = u.digest
-join tenant t on t.id = a.tenant_id
-where a.location = any(%(locations)s)"""
+select a.location, bool_or(a.unused_at is null) from artifact a
+where a.digest = any(%(digests)s) and a.location = any(%(locations)s) and a.tenant_id in (select id from tenant)
+group by a.location"""
+"""Of what is aside: what a row still tells of, and whether it is in use."""
