@@ -45,7 +45,7 @@ def document(platform: EmbeddedPlatform, *words: str) -> Any:
 def test_the_rules_are_shown(platform: EmbeddedPlatform) -> None:
     said = wfp(platform, "show", WFP_EXECUTIONS_KEPT_PER_WORKFLOW="7")
     assert said.returncode == 0
-    for words in ("90 d", "7 that have ended, at most", "30 d", "logs_kept_days", "workflows", "for ever"):
+    for words in ("90 days", "7 that have ended, at most", "30 days", "logs_kept_days", "workflows", "for ever"):
         assert words in said.stdout
     assert document(platform, "show") == {
         "executionsSeconds": 90 * 86_400,

@@ -184,6 +184,16 @@ def waiting(dsn: str) -> bool:
         return bool(row and row[0])
 
 
+def test_executions_of_one_commit_may_store_the_same_artifact(store: PostgresEngineStore, database: Database) -> None:
+    ask(Catalog(database), 3)
+    engine = register(store)
+    nodes = [done(claim, "n", 0, body=b"same") for claim in store.look(engine, claims=3).claims]
+    for _ in range(2):
+        store.commit(Commit(engine_id=engine, nodes=nodes))
+    with store.database.driver() as connection:
+        assert connection.execute("select body from artifact").fetchall() == [(b"same",)]
+
+
 def test_commits_with_the_same_artifacts_do_not_meet_in_a_deadlock(
     store: PostgresEngineStore, database: Database
 ) -> None:

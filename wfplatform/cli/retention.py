@@ -49,7 +49,7 @@ def show(screen: Screen) -> None:
         ("logs", _kept(rules.logs, "from the end of their execution", "as long as their execution"), "logs_kept_days"),
         (
             "artifacts",
-            f"{duration(rules.unused.total_seconds())} after nothing refers to them any more",
+            f"{_span(rules.unused)} after nothing was found to refer to them",
             "artifacts_kept_unused_s",
         ),
         ("results for reuse", "as long as the execution that left them, unless they expire before", ""),
@@ -88,7 +88,14 @@ def run(
 
 
 def _kept(span: timedelta | None, since: str, otherwise: str) -> str:
-    return otherwise if span is None else f"{duration(span.total_seconds())} {since}"
+    return otherwise if span is None else f"{_span(span)} {since}"
+
+
+def _span(span: timedelta) -> str:
+    days = span / timedelta(days=1)
+    if not days.is_integer():
+        return duration(span.total_seconds())
+    return "1 day" if days == 1 else f"{days:.0f} days"
 
 
 def _tell_preview(screen: Screen, preview: Preview) -> None:
@@ -115,7 +122,7 @@ def _tell_preview(screen: Screen, preview: Preview) -> None:
 
 def _tell_unused(screen: Screen, gone: Gone, rules: RetentionRules) -> None:
     if gone.unused_artifacts:
-        after = duration(rules.unused.total_seconds())
+        after = _span(rules.unused)
         screen.say(
             f"{_unused(gone)} are referred to by nothing any more; they go in {after}, unless they are used again."
         )
