@@ -314,6 +314,17 @@ class _Reader:
         rank = rank_of(value.proxy)
         self.keep(delay(seconds=self.delay_s, value=value.proxy), value.depth if not rank else 0)
 
+    def do_effect(self, step: Step) -> None:
+        kind = "ask" if step.flags[2] % 2 else True
+        if step.number % 2:
+            rows = self.pick(step.reads[0], 1)
+            if type(rows.proxy).__name__ == "Output":
+                self.keep(
+                    number.options(effect=kind).map(each(rows.proxy) if not rank_of(rows.proxy) else rows.proxy), 1
+                )
+                return
+        self.keep(flaky.options(effect=kind)(self.argument(step, 0)), 0)
+
     def do_event(self, step: Step) -> None:
         """Waits for data that `brought` tells."""
         name = f"event-{len(self.outputs)}"

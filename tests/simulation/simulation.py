@@ -46,7 +46,7 @@ WORDS: Final = {Completed: "completed", Failed: "failed", Skipped: "skipped"}
 KINDS: Final = (
     *("call",) * 3,
     *("map",) * 4,
-    *("pair", "part", "zip", "loop", "delay", "event", "approval", "child", "children", "choice"),
+    *("pair", "part", "zip", "loop", "delay", "effect", "event", "approval", "child", "children", "choice"),
 )
 SHOWN: Final = 6
 
@@ -97,6 +97,8 @@ class Simulation:
         self._cancelled: set[UUID] = set()
         self._killed: Counter[tuple[UUID, int, Element]] = Counter()
         self._writers: dict[tuple[UUID, int], UUID] = {}
+        self._begun: set[tuple[UUID, str, Element, int]] = set()
+        self._over: set[tuple[UUID, str, Element]] = set()
         self._writer = UUID(int=0)
         self._watch_writers()
         self._is_rough = world.chance(0.85)
@@ -189,6 +191,10 @@ class Simulation:
                 raise BrokenPromiseError(f"two engines wrote into {_short(execution)} at epoch {epoch}")
             self._check_wait(execution, what)
             record(execution, epoch, what)
+            if what.run.state is NodeState.RUNNING:
+                self._begun.add((execution, what.node, what.element, what.run.attempt))
+            elif what.run.state.final:
+                self._over.add((execution, what.node, what.element))
 
         self._store.contents.record = recorded  # type: ignore[method-assign]
 
@@ -209,9 +215,25 @@ class Simulation:
         if known is None or not ran.wanted or self._store.contents.executions[ran.execution].state.final:
             return
         node = known.flow.graph.nodes[ran.place].id
+        self._check_effects(known.flow, ran, node, words)
         stored = self._store.contents.elements.get(ran.execution, {}).get((node, ran.element))
         if stored is not None and stored.run.state is NodeState.COMPLETED:
             raise BrokenPromiseError(f"{ran.worker} {words}, though that is committed")
+
+    def _check_effects(self, flow: Workflow[..., Any], ran: Ran, node: str, words: str) -> None:
+        """An effect runs once it is committed that it does, and what needs it once its end is."""
+        graph = flow.graph
+        if graph.by_id[node].policy.effect and (ran.execution, node, ran.element, ran.attempt) not in self._begun:
+            raise BrokenPromiseError(f"{ran.worker} {words}, which is an effect, and it is not committed that it runs")
+        for link in graph.links[node]:
+            source = graph.by_id[link.source]
+            place = ran.element[: link.shared]
+            if source.policy.effect and len(place) == source.rank:
+                over = any((ran.execution, source.id, place[:cut]) in self._over for cut in range(len(place) + 1))
+                if not over:
+                    raise BrokenPromiseError(
+                        f"{ran.worker} {words}, and the end of the effect {source.id} is not committed"
+                    )
 
     def _was_killed(self, execution: UUID, place: int, element: Element) -> None:
         self._killed[execution, place, element] += 1

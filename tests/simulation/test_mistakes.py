@@ -11,8 +11,9 @@ import pytest
 
 from tests.simulation.bench import Bench
 from tests.simulation.simulation import BrokenPromiseError, simulate
+from wfplatform.compiler.supply import Supply
 from wfplatform.core import lifecycle
-from wfplatform.engine import adoption, vigil
+from wfplatform.engine import adoption, orchestrator, vigil
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.intake import Intake
@@ -44,7 +45,7 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
         lifecycle, "_claim", "draft.effects.append(SetTimer(name, element, run.due_at))", "pass",
     ),
     "a running node is not run again after a crash": (
-        lifecycle, "_claim", "draft.put(name, element, replace(run, state=NodeState.PENDING))", "pass",
+        lifecycle, "_claim", "reopen(draft, name, element, run)", "pass",
     ),
     "the end of a child is not told its parent": (
         Waits, "tell_parent", "if live.claim.parent is None:", "if True:",
@@ -79,6 +80,12 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
     ),
     "a signal that was kept is not looked for": (
         Orchestrator, "_hand_over_mail", "for node, element in begun:", "for node, element in ():",
+    ),
+    "what needs an effect begins before its end is committed": (
+        Supply, "_find_chunks", "found.policy.effect or ", "",
+    ),
+    "an effect that is to run is forgotten": (
+        orchestrator, "flown", "if segment.id not in live.flights", "if False",
     ),
     "the cluster never counts as back": (
         Intake, "take", "self.away = False", "pass",

@@ -14,7 +14,7 @@ from typing import Any, Final
 from wfplatform.authoring.problem import Report, shown
 from wfplatform.core.canonical import pointer
 from wfplatform.core.graph import Json
-from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, Policy, Retry, WorkflowPolicy
+from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, OnUnknown, Policy, Retry, WorkflowPolicy
 from wfplatform.errors import DefinitionError
 
 __all__ = ["POLICY_SCHEMA", "WORKFLOW_POLICY_SCHEMA", "camel", "plain_number", "read_policy", "write_policy"]
@@ -98,6 +98,7 @@ _POLICY: Final[Mapping[str, _Kind | tuple[type, Mapping[str, _Kind]]]] = {
     "on_failure": _choice(OnFailure),
     "on_skip": _choice(OnSkip),
     "effect": _FLAG,
+    "on_unknown": _choice(OnUnknown),
     "tags": _WORDS,
 }
 _WORKFLOW_POLICY: Final[Mapping[str, _Kind]] = {

@@ -107,7 +107,7 @@ class NodeFunction[**P, R]:
         limit: tuple[str, int] | None = None,
         on_failure: OnFailure | str | None = None,
         on_skip: OnSkip | str | None = None,
-        effect: bool | None = None,
+        effect: bool | str | None = None,
         tags: tuple[str, ...] | None = None,
     ) -> NodeFunction[P, R]:
         """The same node with other options: `load.options(name="load_2013", after=[cleared])(path)`.
@@ -209,7 +209,7 @@ def node[**P, R](
     limit: tuple[str, int] | None = None,
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
-    effect: bool | None = None,
+    effect: bool | str | None = None,
     tags: tuple[str, ...] | None = None,
 ) -> NodeFunction[P, R]: ...
 @overload
@@ -226,7 +226,7 @@ def node(
     limit: tuple[str, int] | None = None,
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
-    effect: bool | None = None,
+    effect: bool | str | None = None,
     tags: tuple[str, ...] | None = None,
 ) -> NodeDecorator: ...
 def node(
@@ -244,7 +244,7 @@ def node(
     limit: tuple[str, int] | None = None,
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
-    effect: bool | None = None,
+    effect: bool | str | None = None,
     tags: tuple[str, ...] | None = None,
 ) -> NodeFunction[..., Any] | NodeDecorator:
     """Make a function a node: plain when called by itself, recorded when called inside a `@workflow`
@@ -263,8 +263,9 @@ def node(
         limit: name of a concurrency limit and how many nodes may hold it at once, as in ("db", 4).
         on_failure: "skip" (default) or "fail": what becomes of this node when one before it failed.
         on_skip: "skip" (default), or "none": run it with None in place of what was skipped.
-        effect: it changes the world outside: never run beside others, started only when all before it is
-            committed.
+        effect: it changes the world outside: it runs on its own, once it is committed that it does, and what needs it begins once
+            its outcome is committed. Lost while it ran, it runs again with the same `idempotency_key`; with "ask" a person
+            decides.
         tags: free words to find it by.
 
     Returns:

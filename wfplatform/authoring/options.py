@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from wfplatform.core.graph import DEFAULT_PORT
-from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, Policy, Retry
+from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, OnUnknown, Policy, Retry
 from wfplatform.errors import DefinitionError
 
 __all__ = ["NodeDefaults", "NodeOptions", "is_whole", "node_id"]
@@ -63,7 +63,7 @@ class NodeOptions:
     limit: tuple[str, int] | None = None
     on_failure: OnFailure | str | None = None
     on_skip: OnSkip | str | None = None
-    effect: bool | None = None
+    effect: bool | str | None = None
     tags: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -71,7 +71,8 @@ class NodeOptions:
         self._check_type("retry", Retry, "a Retry, as in Retry(attempts=3)")
         self._check_type("cache", (bool, Cache), "True, False or a Cache")
         self._check_type("io", bool, "True or False")
-        self._check_type("effect", bool, "True or False")
+        if self.effect not in (None, True, False, "ask"):
+            raise _misfit("effect", 'True, False or "ask"', self.effect)
         self._check_type("priority", int, "a whole number")
         self._check_type("timeout_s", (int, float), "a number of seconds")
         self._check_type("resources", Mapping, 'a dict of numbers, as in {"GPU": 1}')
@@ -110,6 +111,7 @@ class NodeOptions:
             on_failure=OnFailure(self.on_failure or OnFailure.SKIP),
             on_skip=OnSkip(self.on_skip or OnSkip.SKIP),
             effect=bool(self.effect),
+            on_unknown=OnUnknown.ASK if self.effect == "ask" else OnUnknown.RERUN,
             tags=self.tags or (),
         )
 

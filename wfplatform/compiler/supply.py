@@ -43,7 +43,8 @@ class Supply:
         runs = self._execution.nodes[node]
         rank = runs.rank
         aloft = [*self._flights.chunks(node, prefix), *self._placed.get((node, prefix), ())]
-        if self._graph.by_id[node].type in (NodeKind.LOOP, *NodeKind.ENGINE_SIDE):
+        found = self._graph.by_id[node]
+        if found.policy.effect or found.type in (NodeKind.LOOP, *NodeKind.ENGINE_SIDE):
             aloft = []  # they may end without their result; who depends on them is planned when it is there
         if rank == 0:
             run = runs.runs.get(())

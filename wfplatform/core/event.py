@@ -25,6 +25,7 @@ __all__ = [
     "Event",
     "Finish",
     "GivenBack",
+    "Intended",
     "Kept",
     "Outcomes",
     "PauseRequested",
@@ -32,6 +33,7 @@ __all__ = [
     "Recorded",
     "Refused",
     "Rejected",
+    "Repeated",
     "ResumeRequested",
     "Retried",
     "Reused",
@@ -103,6 +105,21 @@ class Began:
     reason: str
     due_at: datetime | None = None
     awaits: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """Effects are about to run: (node, element, attempt) each. They begin when that is committed."""
+
+    items: tuple[tuple[str, Element, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Somebody wants an effect to run again of which it is not known whether it happened."""
+
+    node: str
+    element: Element
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +241,8 @@ type Event = (
     | GivenBack
     | SegmentLost
     | Began
+    | Intended
+    | Repeated
     | Refused
     | Rejected
     | Reused

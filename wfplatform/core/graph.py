@@ -321,6 +321,7 @@ class Graph:
     def barriers(self) -> frozenset[str]:
         """Nodes whose end can make something ready that could not be planned before."""
         found = {node.id for node in self.nodes if node.type in NodeKind.ENGINE_SIDE or node.type == NodeKind.LOOP}
+        found |= {node.id for node in self.nodes if node.policy.effect}
         found |= set(self.sized)
         for node in self.nodes:
             if node.type in NodeKind.ENGINE_SIDE or node.policy.cache is not None or node.policy.effect:

@@ -13,6 +13,7 @@ from typing import Final, assert_never
 from uuid import UUID
 
 from wfplatform.core.draft import Draft, Transition
+from wfplatform.core.effect import intend, reopen, repeat
 from wfplatform.core.event import (
     Arrived,
     Began,
@@ -22,12 +23,14 @@ from wfplatform.core.event import (
     DeadlinePassed,
     Event,
     GivenBack,
+    Intended,
     Kept,
     Outcomes,
     PauseRequested,
     Recorded,
     Refused,
     Rejected,
+    Repeated,
     ResumeRequested,
     Retried,
     Reused,
@@ -119,6 +122,10 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
             _lose(draft, event)
         case Began():
             begin(draft, event)
+        case Intended():
+            intend(draft, event)
+        case Repeated():
+            repeat(draft, event)
         case Reused():
             reuse(draft, event)
         case Refused(node, element, error):
@@ -165,7 +172,7 @@ def _claim(draft: Draft, sizes: Mapping[str, Sequence[tuple[Element, int]]]) -> 
     for name, before in base.nodes.items():
         for element, run in before.runs.items():
             if run.state is NodeState.RUNNING:
-                draft.put(name, element, replace(run, state=NodeState.PENDING))
+                reopen(draft, name, element, run)
             elif run.state is NodeState.WAITING and run.due_at is not None:
                 draft.effects.append(SetTimer(name, element, run.due_at))
     draft.needs_plan = True
@@ -261,8 +268,13 @@ def _reopen(draft: Draft, spans: Iterable[Span]) -> None:
     for span in spans:
         for element in span.elements():
             run = draft.known(span.node).get(element)
-            if run is not None and run.state is NodeState.RUNNING:
-                draft.runs(span.node)[element] = replace(run, state=NodeState.PENDING)
+            if run is None or run.state is not NodeState.RUNNING:
+                continue
+            again = replace(run, state=NodeState.PENDING)
+            if draft.graph.by_id[span.node].policy.effect:
+                draft.put(span.node, element, again)  # it is committed that it runs, and it did not begin
+            else:
+                draft.runs(span.node)[element] = again
     draft.needs_plan = True
 
 
@@ -294,7 +306,7 @@ def _lose_element(
         alone = before.alone or suspected
         run = replace(before, state=NodeState.PENDING, attempt=attempt, lost=lost, alone=alone)
         if was_running or blamed:
-            draft.put(name, element, run)
+            reopen(draft, name, element, run)
         else:
             draft.runs(name)[element] = run
         return

@@ -20,6 +20,7 @@ __all__ = [
     "Lane",
     "OnFailure",
     "OnSkip",
+    "OnUnknown",
     "Policy",
     "Retry",
     "WorkflowPolicy",
@@ -50,6 +51,13 @@ class OnSkip(StrEnum):
 
     SKIP = "skip"
     NONE = "none"
+
+
+class OnUnknown(StrEnum):
+    """What becomes of an effect of which nobody knows whether it happened: run again with the same key, or a person is asked."""
+
+    RERUN = "rerun"
+    ASK = "ask"
 
 
 def _check(condition: bool, code: str, message: str) -> None:
@@ -158,7 +166,9 @@ class Policy:
         resources: Dask resources a worker must have.
         priority: larger runs earlier.
         limit: name of a concurrency limit, with the number of nodes that may hold it at once.
-        effect: it changes the world outside: never fused, never run twice by choice.
+        effect: it changes the world outside: never fused; its start is committed before it runs, and its outcome before others
+            begin that need it.
+        on_unknown: what becomes of an effect that was lost while it ran.
     """
 
     retry: Retry | None = None
@@ -171,6 +181,7 @@ class Policy:
     on_failure: OnFailure = OnFailure.SKIP
     on_skip: OnSkip = OnSkip.SKIP
     effect: bool = False
+    on_unknown: OnUnknown = OnUnknown.RERUN
     tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

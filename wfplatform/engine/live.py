@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from wfplatform.compiler.order import Loaded
-from wfplatform.compiler.segment import Flights
+from wfplatform.compiler.segment import Flights, Segment
 from wfplatform.core.execution import Element, Execution, ExecutionState, NodeState, Signal, blank_runs
 from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.ports import Claim, StoredVersion
@@ -54,6 +54,7 @@ class Live:
 
     Args:
         keys: segment -> Dask key while it flies.
+        intended: segments of effects that are handed out once it is committed that they run.
         begun: segments that are known to have begun on a worker.
         working_since_at: since when it has work on the cluster, or None.
         cache_keys: elements that run now and whose results later executions may reuse -> under which key.
@@ -72,6 +73,7 @@ class Live:
     loaded: Loaded
     flights: Flights = field(default_factory=Flights)
     keys: dict[str, str] = field(default_factory=dict)
+    intended: list[Segment] = field(default_factory=list)
     begun: set[str] = field(default_factory=set)
     worked_s: float = 0.0
     working_since_at: datetime | None = None
@@ -124,6 +126,7 @@ class Live:
             for node in self.graph.nodes:
                 if node.policy.limit is not None and node.policy.limit[0] == name:
                     free[name] -= self.flights.count(node.id)
+                    free[name] -= sum(len(span) for one in self.intended for span in one.spans if span.node == node.id)
         return free
 
     def to_tell(self) -> Told:

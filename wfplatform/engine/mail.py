@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from wfplatform.core.event import Arrived, Began, Event, Kept, Refused, TimerDue
+from wfplatform.core.event import Arrived, Began, Event, Kept, Refused, Repeated, TimerDue
 from wfplatform.core.execution import Element, NodeState, Run, Signal
 from wfplatform.core.graph import DEFAULT_PORT, Json, Node, NodeKind
 from wfplatform.core.ports import Clock, Command
@@ -95,7 +95,14 @@ class Mail:
         node, element = str(payload["node"]), tuple(payload["element"])
         known = live.graph.by_id.get(node)
         run = live.execution.nodes[node].run(element) if known is not None else None
-        if known is None or known.type != NodeKind.APPROVAL or run is None or run.state is not NodeState.WAITING:
+        if known is None or run is None or run.state is not NodeState.WAITING or run.awaits is None:
+            return None
+        if run.awaits.get("unknown"):
+            if payload["approved"]:
+                return Repeated(node, element)
+            said = f"{command.created_by} decided that it must not run again, though nobody knows whether it happened."
+            return Arrived(node, element, error=_error("EffectUnknown", "effect_unknown", said))
+        if known.type != NodeKind.APPROVAL:
             return None
         return self._decision(
             live, known, element, approved=bool(payload["approved"]), by=command.created_by, more=payload

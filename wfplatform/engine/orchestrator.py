@@ -35,6 +35,7 @@ from wfplatform.engine.cluster import ClusterReport, Executor
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
+from wfplatform.engine.effects import flown, with_effects
 from wfplatform.engine.intake import Intake
 from wfplatform.engine.linger import Linger
 from wfplatform.engine.live import Live
@@ -324,7 +325,9 @@ class Orchestrator:
         planned: list[tuple[Live, Planned]] = []
         try:
             for live in waiting.values():
-                if live.execution.state.final or live.execution.paused_at is not None or live.id not in self.live:
+                if live.execution.state.final or live.id not in self.live:
+                    continue
+                if live.execution.paused_at is not None and not live.intended:
                     continue
                 if self._admission.holds(live):
                     self._batch.changed[live.id] = live
@@ -339,6 +342,7 @@ class Orchestrator:
         for live, error in refused:
             self._apply(live, rejection(live.claim, error, f"hand out nodes of the execution {live.id}"))
         for live, _ in planned:
+            flown(live)
             live.note_work(self._clock.now())
 
     def _hand_over_mail(self, live: Live, begun: Sequence[tuple[str, Element]]) -> None:
@@ -357,7 +361,8 @@ class Orchestrator:
             UnreachableError: the database does not answer.
         """
         try:
-            one = self._dispatch.plan(live)
+            paused = live.execution.paused_at is not None
+            one = Planned(segments=(), actions=()) if paused else self._dispatch.plan(live)
             hits = self._reuse.hits(live, one)
             for event in hits:
                 self._apply(live, event)
@@ -365,6 +370,7 @@ class Orchestrator:
                 # What hangs on them can now be planned with them; that comes when they are committed.
                 self._batch.to_plan[live.id] = live
                 return None
+            one = with_effects(live, one, self._apply)
             is_late = False
             if one.actions:
                 events, is_late = self._waits.begin(live, one.actions, self._batch)

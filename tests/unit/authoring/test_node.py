@@ -224,7 +224,7 @@ def test_after_something_else_is_refused() -> None:
         ("retry", 3, "a Retry"),
         ("cache", "yes", "True, False or a Cache"),
         ("io", 1, "True or False"),
-        ("effect", "x", "True or False"),
+        ("effect", "x", 'True, False or "ask"'),
         ("priority", "high", "a whole number"),
         ("priority", True, "a whole number"),
         ("timeout_s", "1m", "a number of seconds"),

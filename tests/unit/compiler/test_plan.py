@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,15 +116,23 @@ def test_one_element_each_if_told_so() -> None:
     assert found.segments[3].needs == {"s1", "s2", "s3"}
 
 
-@pytest.mark.parametrize("policy", [{"effect": True}, {"cache": Cache()}])
-def test_an_effect_and_a_cached_node_wait_for_what_is_before_them_to_be_committed(policy: dict[str, Any]) -> None:
-    reached = Reached(n("a"), n("b", "a", **policy), n("c", "b"))
+def test_a_cached_node_waits_for_what_is_before_it_to_be_committed() -> None:
+    reached = Reached(n("a"), n("b", "a", cache=Cache()), n("c", "b"))
     assert spans(planned(reached)) == [[("a", (), -1, 0)]]
     found = planned(reached.see(ok("a")))
     assert spans(found) == [[("b", (), -1, 0)], [("c", (), -1, 0)]]
     assert found.segments[0].solo
     assert found.segments[0].known == (("a", ()),)
     assert found.segments[1].needs == {"s1"}
+
+
+def test_so_does_an_effect_and_what_comes_after_waits_for_it() -> None:
+    reached = Reached(n("a"), n("b", "a", effect=True), n("c", "b"))
+    assert spans(planned(reached)) == [[("a", (), -1, 0)]]
+    found = planned(reached.see(ok("a")))
+    assert spans(found) == [[("b", (), -1, 0)]]
+    assert (found.segments[0].solo, found.segments[0].known) == (True, (("a", ()),))
+    assert spans(planned(reached.see(ok("b")))) == [[("c", (), -1, 0)]]
 
 
 def test_a_suspect_runs_alone_and_announced() -> None:

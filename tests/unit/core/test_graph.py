@@ -73,7 +73,7 @@ def test_barriers_are_what_makes_something_plannable() -> None:
         n("e", "c", cache=Cache()),
         n("f", "e", effect=True),
     )
-    assert graph.barriers == {"a", "l", "b", "d", "c", "e"}
+    assert graph.barriers == {"a", "l", "b", "d", "c", "e", "f"}
 
 
 def test_common_nodes_are_not_careful() -> None:
