@@ -101,7 +101,12 @@ class SimulatedCluster:
         worker = self.world.random.choice(self.workers)
         self.world.note(worker.name, "dies")
         self._bury(worker)
-        processing = {task for task in [worker.running, *worker.queue] if task is not None and task.wanted}
+        held = [task for task in [worker.running, *worker.queue] if task is not None]
+        needed = {need for task in self._tasks.values() if not task.computed for need in task.task.needs}
+        processing = {task for task in held if task.wanted or task.task.key in needed}
+        for task in held:
+            if task not in processing:
+                self._tasks.pop(task.task.key, None)  # nobody is told: it was given up before
         computed = {task for task in self._tasks.values() if task.worker is worker and task.computed}
         lost = self._with_dependants(processing | computed)
         for task in lost:
