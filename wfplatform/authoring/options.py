@@ -71,7 +71,7 @@ class NodeOptions:
         self._check_type("retry", Retry, "a Retry, as in Retry(attempts=3)")
         self._check_type("cache", (bool, Cache), "True, False or a Cache")
         self._check_type("io", bool, "True or False")
-        if self.effect not in (None, True, False, "ask"):
+        if not (self.effect is None or isinstance(self.effect, bool) or self.effect == "ask"):
             raise _misfit("effect", 'True, False or "ask"', self.effect)
         self._check_type("priority", int, "a whole number")
         self._check_type("timeout_s", (int, float), "a number of seconds")

@@ -60,7 +60,8 @@ def stop_all(draft: Draft, reason: str) -> None:
     for name, before in draft.base.nodes.items():
         for element, run in before.runs.items():
             if not run.state.final:
-                draft.put(name, element, replace(run, state=NodeState.CANCELLED, reason=reason, due_at=None))
+                stopped = replace(run, state=NodeState.CANCELLED, reason=reason, due_at=None, awaits=None)
+                draft.put(name, element, stopped)
     draft.effects.append(CancelSegments())
 
 

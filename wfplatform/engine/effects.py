@@ -17,9 +17,9 @@ __all__ = ["flown", "with_effects"]
 
 def with_effects(live: Live, planned: Planned, apply: Callable[[Live, Event], None]) -> Planned:
     """A plan with the effects that were noted as running before the last commit, and without those noted now."""
-    fresh = [one for one in planned.segments if live.graph.by_id[one.members[0].span.node].policy.effect]
-    if not fresh and not live.intended:
+    if not live.version.acts:
         return planned
+    fresh = [one for one in planned.segments if live.graph.by_id[one.members[0].span.node].policy.effect]
     ready = [segment for segment in live.intended if _still_runs(live, segment)]
     live.intended = [*ready, *fresh]
     if fresh:

@@ -43,6 +43,11 @@ class Version:
         """Whether any of its nodes has a concurrency limit."""
         return any(node.policy.limit is not None for node in self.graph.nodes)
 
+    @cached_property
+    def acts(self) -> bool:
+        """Whether any of its nodes is an effect."""
+        return any(node.policy.effect for node in self.graph.nodes)
+
     def function_digest(self, key: str) -> str | None:
         """What a function does, as a digest."""
         return self.functions.get(key)

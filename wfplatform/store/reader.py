@@ -61,6 +61,8 @@ _WORKFLOW: Final = Row.metadata.tables["workflow"].c
 _VERSION: Final = Row.metadata.tables["workflow_version"].c
 
 _NODE_HIDDEN: Final = {"tenant_id", "upstream", "alone"}
+# What only engines need is not fetched: signals that are kept may be large.
+_OF_EXECUTION: Final = [column for column in _EXECUTION if column.name not in {"is_asleep", "mailbox"}]
 _HEX: Final = frozenset("0123456789abcdef")
 _ENDED: Final = """
 select id, state, version_id, parameters from execution e
@@ -146,7 +148,7 @@ class Reader:
         Raises:
             NotFoundError: there is none.
         """
-        rows = self._rows(tenant_id, select(*list(_EXECUTION)).where(_EXECUTION.id == execution_id))
+        rows = self._rows(tenant_id, select(*_OF_EXECUTION).where(_EXECUTION.id == execution_id))
         if not rows:
             raise NotFoundError("execution_not_found", f"No execution has the id {execution_id}.")
         return execution_record(rows[0])
@@ -187,9 +189,7 @@ class Reader:
                 "execution_not_found", f"{prefix!r} is neither an execution's id nor the beginning of one."
             )
         low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-        query = (
-            select(*list(_EXECUTION)).where(_EXECUTION.id.between(low, high)).order_by(_EXECUTION.id.desc()).limit(5)
-        )
+        query = select(*_OF_EXECUTION).where(_EXECUTION.id.between(low, high)).order_by(_EXECUTION.id.desc()).limit(5)
         rows = self._rows(tenant_id, query)
         if not rows:
             raise NotFoundError("execution_not_found", f"No execution's id begins with {prefix!r}.")
@@ -235,7 +235,7 @@ class Reader:
             kept.append(literal(tag) == _EXECUTION.tags.any_())
         if parent_id is not None:
             kept.append(_EXECUTION.parent_id == parent_id)
-        query = select(*list(_EXECUTION)).where(*kept).order_by(_EXECUTION.id.desc()).offset(offset or None)
+        query = select(*_OF_EXECUTION).where(*kept).order_by(_EXECUTION.id.desc()).offset(offset or None)
         if after is not None:
             query = query.where(_EXECUTION.id < read_cursor(after, UUID))
         counting = select(func.count()).select_from(Row.metadata.tables["execution"]).where(*kept)

@@ -121,7 +121,6 @@ def version_query() -> Select[Any]:
 def execution_record(row: Mapping[str, Any]) -> ExecutionRecord:
     """A row of execution."""
     values = dict(row)
-    del values["is_asleep"], values["mailbox"]  # matters of engines
     parent_id = values.pop("parent_id")
     node, element = values.pop("parent_node"), values.pop("parent_element")
     values["parent"] = (parent_id, node, tuple(element)) if parent_id else None

@@ -20,8 +20,9 @@ from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog
+from wfplatform.errors import UnreachableError
 
-__all__ = ["Cluster", "Rig", "Time", "same", "wide"]
+__all__ = ["Away", "Cluster", "Rig", "Time", "same", "wide"]
 
 
 @node
@@ -103,6 +104,19 @@ class Store(MemoryStore):
     def commit(self, commit: Commit) -> None:
         super().commit(commit)
         self.commits.append(commit)
+
+
+class Away(Store):
+    """Does not answer while it is told not to."""
+
+    def __init__(self, time: Time) -> None:
+        super().__init__(time)
+        self.is_away = False
+
+    def commit(self, commit: Commit) -> None:
+        if self.is_away:
+            raise UnreachableError("database_down", "It does not answer.")
+        super().commit(commit)
 
 
 class Rig:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.unit.engine.rig import Rig, Store, Time
+from tests.unit.engine.rig import Away, Rig, Time
 from wfplatform import delay, node, workflow
 from wfplatform.compiler.payload import Delivery, Part, pack_delivery
 from wfplatform.compiler.segment import Limits
@@ -55,20 +55,17 @@ def patient() -> Any:
     return same(delay(seconds=60, value=1))
 
 
-class Picky(Store):
+class Picky(Away):
     """Refuses commits in which something is bad, and counts what it is asked."""
 
     def __init__(self, time: Time) -> None:
         super().__init__(time)
         self.bad: Callable[[Commit], bool] = lambda commit: False
         self.tries = 0
-        self.is_away = False
 
     def commit(self, commit: Commit) -> None:
         self.tries += 1
-        if self.is_away:
-            raise UnreachableError("database_down", "It does not answer.")
-        if self.bad(commit):
+        if not self.is_away and self.bad(commit):
             raise UnstorableError("commit_refused", "PostgreSQL cannot hold it: index row too large.")
         super().commit(commit)
 

@@ -7,11 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from tests.unit.engine.rig import Rig, Store, Time
+from tests.unit.engine.rig import Away, Rig, Time
 from wfplatform import node, workflow
 from wfplatform.core.execution import NodeState
 from wfplatform.core.identifier import DEFAULT_TENANT
-from wfplatform.core.ports import Commit
 from wfplatform.errors import UnreachableError
 
 
@@ -48,19 +47,6 @@ def launches(x: int) -> Any:
 @workflow
 def pays_many(xs: list[int]) -> Any:
     return pay.map(xs)
-
-
-class Away(Store):
-    """Does not answer when it is told so."""
-
-    def __init__(self, time: Time) -> None:
-        super().__init__(time)
-        self.is_away = False
-
-    def commit(self, commit: Commit) -> None:
-        if self.is_away:
-            raise UnreachableError("store_unreachable", "It does not answer.")
-        super().commit(commit)
 
 
 def rigged() -> tuple[Rig, Away]:

@@ -250,3 +250,4 @@ def test_a_cancelled_one_waits_no_more() -> None:
     rig.catalog.command(DEFAULT_TENANT, execution, "cancel", created_by="ann")
     rig.turn()
     assert rig.record(execution).state == "cancelled"
+    assert rig.store.contents.elements[execution]["approval", ()].run.awaits is None
