@@ -13,12 +13,13 @@ from tests.simulation.bench import Bench
 from tests.simulation.simulation import BrokenPromiseError, simulate
 from wfplatform.compiler.supply import Supply
 from wfplatform.core import lifecycle
-from wfplatform.engine import adoption, orchestrator, vigil
+from wfplatform.engine import adoption, planning, vigil
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.intake import Intake
 from wfplatform.engine.loop import EngineLoop
 from wfplatform.engine.orchestrator import Orchestrator
+from wfplatform.engine.planning import Planning
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.waits import Waits
 from wfplatform.engine.wishes import Wishes
@@ -79,13 +80,13 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
         adoption, "restore", "mailbox=claim.mailbox", "mailbox=()",
     ),
     "a signal that was kept is not looked for": (
-        Orchestrator, "_hand_over_mail", "for node, element in begun:", "for node, element in ():",
+        Planning, "_hand_over_mail", "for node, element in begun:", "for node, element in ():",
     ),
     "what needs an effect begins before its end is committed": (
         Supply, "_find_chunks", "found.policy.effect or ", "",
     ),
     "an effect that is to run is forgotten": (
-        orchestrator, "flown", "if segment.id not in live.flights", "if False",
+        planning, "flown", "if segment.id not in live.flights", "if False",
     ),
     "the cluster never counts as back": (
         Intake, "take", "self.away = False", "pass",

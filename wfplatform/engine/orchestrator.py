@@ -12,10 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from wfplatform.compiler.segment import Planned
 from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.core.event import DeadlinePassed, Event, Rejected
-from wfplatform.core.execution import Element
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
     CacheStore,
@@ -29,18 +27,17 @@ from wfplatform.core.ports import (
 )
 from wfplatform.engine.admission import Admission
 from wfplatform.engine.adoption import Adoption, rejection
-from wfplatform.engine.again import Again
 from wfplatform.engine.batch import Batch
 from wfplatform.engine.cluster import ClusterReport, Executor
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
-from wfplatform.engine.effects import flown, with_effects
 from wfplatform.engine.intake import Intake
 from wfplatform.engine.linger import Linger
 from wfplatform.engine.live import Live
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.overdue import Overdue
+from wfplatform.engine.planning import Planning
 from wfplatform.engine.reuse import Reuse
 from wfplatform.engine.sleepers import Sleepers
 from wfplatform.engine.timers import Timer, Timers
@@ -48,7 +45,7 @@ from wfplatform.engine.versions import Versions
 from wfplatform.engine.vigil import Vigil
 from wfplatform.engine.waits import Waits
 from wfplatform.engine.wishes import Wishes
-from wfplatform.errors import PlatformError, UnreachableError
+from wfplatform.errors import PlatformError
 
 __all__ = ["Orchestrator"]
 
@@ -108,7 +105,6 @@ class Orchestrator:
         loaded = Versions(versions, publish)
         self._adoption = Adoption(loaded, clock)
         self._waits = Waits(store, loaded, clock, ids, load)
-        self._reuse = Reuse(cache, store)
         self._overdue = Overdue(grace_s=options.grace_s)
         self._dispatch = Dispatch(
             engine_id.hex,
@@ -128,7 +124,16 @@ class Orchestrator:
             clock=clock,
         )
         self._admission = Admission()
-        self._again: Again[UUID] = Again()
+        self._planning = Planning(
+            self.live,
+            apply=self._apply,
+            batch=self._batch,
+            admission=self._admission,
+            dispatch=self._dispatch,
+            reuse=Reuse(cache, store),
+            waits=self._waits,
+            clock=clock,
+        )
         self._linger = Linger(clock, options.linger_s)
         self._wishes = Wishes(self.live, self._adoption, self._waits, self._batch, self._apply)
         self._vigil = Vigil(self.live, sleep_after_s=options.sleep_after_s)
@@ -149,9 +154,7 @@ class Orchestrator:
         self._commits.write_unsent()
         self._intake.take(reports)
         now = self._clock.now()
-        for execution in self._again.due(self._clock.monotonic_s()):
-            if execution in self.live:
-                self._batch.to_plan[execution] = self.live[execution]
+        self._planning.wake()
         self._commits.wake()
         look = look or self._commits.others_told or (self._sleepers.due(now) and self._room > 0)
         self._commits.others_told = False
@@ -174,7 +177,7 @@ class Orchestrator:
             self._vigil.next_s,
             self._batch.due_s,
             self._adoption.next_s,
-            self._again.next_s,
+            self._planning.next_s,
             self._commits.next_s,
         )
         due_s = [at_s for at_s in times_s if at_s is not None]
@@ -313,82 +316,7 @@ class Orchestrator:
             batch.to_plan.pop(live.id, None)
             self._admission.left(live)
         batch.to_plan |= {live.id: live for live in self._admission.ready()}
-        self._plan()
+        if not self._intake.away:  # when the cluster is back, everything is planned
+            self._planning.hand_out()
         self._dispatch.release()
         return batch.pending
-
-    def _plan(self) -> None:
-        """Plan what may have become ready and hand it over."""
-        if self._intake.away:
-            return  # when the cluster is back, everything is planned
-        waiting, self._batch.to_plan = self._batch.to_plan, {}
-        planned: list[tuple[Live, Planned]] = []
-        try:
-            for live in waiting.values():
-                if live.execution.state.final or live.id not in self.live:
-                    continue
-                if live.execution.paused_at is not None and not live.intended:
-                    continue
-                if self._admission.holds(live):
-                    self._batch.changed[live.id] = live
-                    continue
-                one = self._planned(live)
-                if one is not None:
-                    planned.append((live, one))
-            refused = self._dispatch.submit(planned)
-        except PlatformError:
-            self._batch.to_plan = waiting | self._batch.to_plan
-            raise
-        for live, error in refused:
-            self._apply(live, rejection(live.claim, error, f"hand out nodes of the execution {live.id}"))
-        for live, _ in planned:
-            flown(live)
-            live.note_work(self._clock.now())
-
-    def _hand_over_mail(self, live: Live, begun: Sequence[tuple[str, Element]]) -> None:
-        """What came before it was waited for."""
-        for node, element in begun:
-            if not live.execution.mailbox:
-                return
-            event = self._waits.mail.kept_for(live, node, element)
-            if event is not None:
-                self._apply(live, event)
-
-    def _planned(self, live: Live) -> Planned | None:
-        """What of one execution is to be handed out; None if that cannot be told before more is committed, or not now.
-
-        Raises:
-            UnreachableError: the database does not answer.
-        """
-        try:
-            paused = live.execution.paused_at is not None
-            one = Planned(segments=(), actions=()) if paused else self._dispatch.plan(live)
-            hits = self._reuse.hits(live, one)
-            for event in hits:
-                self._apply(live, event)
-            if hits:
-                # What hangs on them can now be planned with them; that comes when they are committed.
-                self._batch.to_plan[live.id] = live
-                return None
-            one = with_effects(live, one, self._apply)
-            is_late = False
-            if one.actions:
-                events, is_late = self._waits.begin(live, one.actions, self._batch)
-                for event in events:
-                    self._apply(live, event)
-                self._hand_over_mail(live, one.actions)
-        except UnreachableError:
-            raise
-        except PlatformError as error:
-            logger.warning(
-                "execution cannot be planned now", extra={"execution": str(live.id), "reason": error.message}
-            )
-            is_late, one = True, None
-        except Exception as error:  # noqa: BLE001 - one that cannot be planned must not stop the others
-            self._apply(live, rejection(live.claim, error, f"plan the execution {live.id}"))
-            return None
-        if is_late:
-            self._again.put(live.id, self._clock.monotonic_s())
-        else:
-            self._again.drop(live.id)
-        return one
