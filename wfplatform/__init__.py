@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wfplatform.authoring.output import Output, each, unmapped
     from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles, use_platform
     from wfplatform.authoring.workflow import Workflow, workflow
-    from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, Retry
+    from wfplatform.core.policy import Breaker, Cache, Lane, Limit, OnFailure, OnSkip, Retry
     from wfplatform.errors import (
         ConflictError,
         DefinitionError,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Breaker",
     "Cache",
     "ConflictError",
     "DefinitionError",
@@ -50,6 +51,7 @@ __all__ = [
     "ExecutionHandle",
     "ExecutionHandles",
     "Lane",
+    "Limit",
     "NodeContext",
     "NodeError",
     "NodeFunction",
@@ -89,10 +91,12 @@ __all__ = [
 
 # Where a name is kept when it is not in `wfplatform.errors`.
 _HOME = {
+    "Breaker": "core.policy",
     "Cache": "core.policy",
     "ExecutionHandle": "authoring.platform",
     "ExecutionHandles": "authoring.platform",
     "Lane": "core.policy",
+    "Limit": "core.policy",
     "NodeContext": "authoring.context",
     "NodeFunction": "authoring.node",
     "OnFailure": "core.policy",

@@ -11,22 +11,27 @@ from tests.database import dsn, new_database, postgres, template
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
 from wfplatform.engine.testing.memory_past import MemoryPast
+from wfplatform.engine.testing.memory_sharing import MemoryShared
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import PostgresEngineStore
 from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
+from wfplatform.store.shared import Shared
+from wfplatform.store.sharing import PostgresSharing
 
 __all__ = ["dsn", "new_database", "postgres", "subject", "template"]
 
 
 class Subject(NamedTuple):
-    """A store with its faces: what the engine uses, what the use cases write, what is read, what forecasts go by."""
+    """A store with its faces: what engines use, what use cases write, what is read, what forecasts go by, and what is shared."""
 
     store: Any
     catalog: Any
     reader: Any
     past: Any
+    sharing: Any
+    shared: Any
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -34,10 +39,19 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """Each implementation in turn."""
     if request.param == "memory":
         memory = MemoryStore()
-        yield Subject(memory, MemoryCatalog(memory), MemoryReader(memory), MemoryPast(memory))
+        yield Subject(
+            memory,
+            MemoryCatalog(memory),
+            MemoryReader(memory),
+            MemoryPast(memory),
+            memory,
+            MemoryShared(memory.sharing, memory.now),
+        )
         return
     address = request.getfixturevalue("dsn")
     store, database = PostgresEngineStore(address), Database(address)
-    yield Subject(store, Catalog(database), Reader(database), PastReader(database))
+    yield Subject(
+        store, Catalog(database), Reader(database), PastReader(database), PostgresSharing(store), Shared(database)
+    )
     store.close()
     database.close()

@@ -24,6 +24,7 @@ from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import COPY_FROM_ROWS, PostgresEngineStore
 from wfplatform.store.reader import Reader
+from wfplatform.store.sharing import PostgresSharing
 
 MANY = COPY_FROM_ROWS + 10
 FINE = {"result": {"codec": "json", "size": 1, "digest": "d", "value": 1}}
@@ -65,6 +66,7 @@ class House:
             store=store,
             versions=store,
             cache=store,
+            sharing=PostgresSharing(store),
             publish=lambda digest, body: None,
             costs=Costs(store),
             executor=self.cluster,

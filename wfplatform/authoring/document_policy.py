@@ -14,7 +14,21 @@ from typing import Any, Final
 from wfplatform.authoring.problem import Report, shown
 from wfplatform.core.canonical import pointer
 from wfplatform.core.graph import Json
-from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, OnUnknown, Policy, Retry, WorkflowPolicy
+from wfplatform.core.policy import (
+    MAX_LIMIT,
+    Across,
+    Breaker,
+    Cache,
+    Lane,
+    Limit,
+    OnFailure,
+    OnOpen,
+    OnSkip,
+    OnUnknown,
+    Policy,
+    Retry,
+    WorkflowPolicy,
+)
 from wfplatform.errors import DefinitionError
 
 __all__ = ["POLICY_SCHEMA", "WORKFLOW_POLICY_SCHEMA", "camel", "plain_number", "read_policy", "write_policy"]
@@ -42,6 +56,31 @@ def _is_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _limit(value: Any) -> Limit | None:
+    """A limit as it is written: a pair where it says nothing else."""
+    match value:
+        case [name, most] if _is_whole(most):
+            said = {"name": name, "most": int(most)}
+        case {"name": _, "most": most} if _is_whole(most) and value.keys() <= {"name", "most", "across", "key"}:
+            said = {**value, "most": int(most)}
+        case _:
+            return None
+    try:
+        return Limit(**said)
+    except DefinitionError:
+        return None
+
+
+def _breaker(value: Any) -> Breaker | None:
+    names = {camel(field.name): field.name for field in fields(Breaker)}
+    if not isinstance(value, dict) or "name" not in value or not value.keys() <= names.keys():
+        return None
+    try:
+        return Breaker(**{names[key]: item for key, item in value.items()})
+    except DefinitionError:
+        return None
+
+
 def _choice(kind: type[StrEnum]) -> _Kind:
     words: list[Json] = [str(item) for item in kind]
     return _Kind({"enum": words}, f"one of {', '.join(map(str, kind))}", lambda v: v in words, kind)
@@ -59,16 +98,46 @@ _AMOUNTS: Final = _Kind(
     lambda v: isinstance(v, dict) and all(map(_is_number, v.values())),
     lambda v: {name: float(amount) for name, amount in v.items()},
 )
+_MOST: Final[dict[str, Json]] = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
 _LIMIT: Final = _Kind(
     {
-        "type": "array",
-        "prefixItems": [{"type": "string"}, {"type": "integer", "minimum": 1}],
-        "minItems": 2,
-        "maxItems": 2,
+        "anyOf": [
+            {"type": "array", "prefixItems": [{"type": "string"}, _MOST], "minItems": 2, "maxItems": 2},
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "most": _MOST,
+                    "across": {"enum": list(map(str, Across))},
+                    "key": {"type": "string"},
+                },
+                "required": ["name", "most"],
+                "additionalProperties": False,
+            },
+        ]
     },
-    "a list of a name and a whole number of 1 or more",
-    lambda v: isinstance(v, list) and len(v) == 2 and isinstance(v[0], str) and _is_whole(v[1]) and v[1] >= 1,
-    lambda v: (v[0], int(v[1])),
+    f"a name and a whole number, 1 to {MAX_LIMIT}: as a list, or as an object that may also have `across` and `key`",
+    lambda v: _limit(v) is not None,
+    _limit,
+)
+
+_BREAKER: Final = _Kind(
+    {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "failureShare": {"type": "number"},
+            "calls": {"type": "integer", "minimum": 1},
+            "windowS": {"type": "number"},
+            "openS": {"type": "number"},
+            "onOpen": {"enum": list(map(str, OnOpen))},
+        },
+        "required": ["name"],
+        "additionalProperties": False,
+    },
+    "an object with the name of a circuit breaker, and what it goes by",
+    lambda v: _breaker(v) is not None,
+    _breaker,
 )
 
 _RETRY: Final[Mapping[str, _Kind]] = {
@@ -95,6 +164,7 @@ _POLICY: Final[Mapping[str, _Kind | tuple[type, Mapping[str, _Kind]]]] = {
     "resources": _AMOUNTS,
     "priority": _WHOLE,
     "limit": _LIMIT,
+    "breaker": _BREAKER,
     "on_failure": _choice(OnFailure),
     "on_skip": _choice(OnSkip),
     "effect": _FLAG,
@@ -178,9 +248,23 @@ def read_policy[T: (Policy, WorkflowPolicy, Retry, Cache)](kind: type[T], given:
 
 
 def _written(value: Any) -> Json:
+    said: dict[str, Json]
     match value:
         case Policy() | WorkflowPolicy() | Retry() | Cache():
             return write_policy(value)
+        case Breaker(name):
+            usual = Breaker(name)
+            said = {"name": name}
+            for field in fields(value):
+                if getattr(value, field.name) != getattr(usual, field.name):
+                    said[camel(field.name)] = _written(getattr(value, field.name))
+            return said
+        case Limit(name, most) if value.is_own:
+            return [name, most]
+        case Limit(name, most, across, key):
+            said = {"name": name, "most": most}
+            said |= {} if across is Across.EXECUTION else {"across": str(across)}
+            return said if key is None else {**said, "key": key}
         case float():
             return plain_number(value)
         case StrEnum():

@@ -18,7 +18,7 @@ from wfplatform.authoring.options import NodeOptions
 from wfplatform.authoring.trace import Trace, active_trace, refuse_references
 from wfplatform.authoring.value import bind_value
 from wfplatform.core.graph import NodeKind
-from wfplatform.core.policy import Cache, OnFailure, OnSkip, Retry
+from wfplatform.core.policy import Breaker, Cache, Limit, OnFailure, OnSkip, Retry
 from wfplatform.errors import DefinitionError
 
 __all__ = ["NodeDecorator", "NodeFunction", "argument_ports", "as_node", "node"]
@@ -104,7 +104,8 @@ class NodeFunction[**P, R]:
         io: bool | None = None,
         resources: Mapping[str, float] | None = None,
         priority: int | None = None,
-        limit: tuple[str, int] | None = None,
+        limit: Limit | tuple[str, int] | None = None,
+        breaker: Breaker | str | None = None,
         on_failure: OnFailure | str | None = None,
         on_skip: OnSkip | str | None = None,
         effect: bool | str | None = None,
@@ -120,7 +121,7 @@ class NodeFunction[**P, R]:
         said = NodeOptions(
             name=name, outputs=outputs, retry=retry, timeout_s=timeout_s, cache=cache, io=io,
             resources=resources,
-            priority=priority, limit=limit, on_failure=on_failure, on_skip=on_skip, effect=effect, tags=tags,
+            priority=priority, limit=limit, breaker=breaker, on_failure=on_failure, on_skip=on_skip, effect=effect, tags=tags,
         )  # fmt: skip
         waits_for = tuple(after) if isinstance(after, (list, tuple)) else (after,)
         return NodeFunction(self.function, said.over(self.declared), (*self._after, *waits_for))
@@ -206,7 +207,8 @@ def node[**P, R](
     io: bool | None = None,
     resources: Mapping[str, float] | None = None,
     priority: int | None = None,
-    limit: tuple[str, int] | None = None,
+    limit: Limit | tuple[str, int] | None = None,
+    breaker: Breaker | str | None = None,
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
     effect: bool | str | None = None,
@@ -223,7 +225,8 @@ def node(
     io: bool | None = None,
     resources: Mapping[str, float] | None = None,
     priority: int | None = None,
-    limit: tuple[str, int] | None = None,
+    limit: Limit | tuple[str, int] | None = None,
+    breaker: Breaker | str | None = None,
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
     effect: bool | str | None = None,
@@ -241,7 +244,8 @@ def node(
     io: bool | None = None,
     resources: Mapping[str, float] | None = None,
     priority: int | None = None,
-    limit: tuple[str, int] | None = None,
+    limit: Limit | tuple[str, int] | None = None,
+    breaker: Breaker | str | None = None,
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
     effect: bool | str | None = None,
@@ -260,7 +264,8 @@ def node(
         io: it mostly waits, so many may share a worker. Default: True for `async def`, else False.
         resources: Dask resources a worker must have, as in {"GPU": 1}.
         priority: larger runs earlier.
-        limit: name of a concurrency limit and how many nodes may hold it at once, as in ("db", 4).
+        limit: a `Limit`, or its name and how many elements may run at once in one execution, as in ("db", 4).
+        breaker: a `Breaker`, or its name: while what it uses fails again and again, it is left in peace.
         on_failure: "skip" (default) or "fail": what becomes of this node when one before it failed.
         on_skip: "skip" (default), or "none": run it with None in place of what was skipped.
         effect: it changes the world outside: it runs on its own, once it is committed that it does, and what needs it begins once
@@ -284,7 +289,7 @@ def node(
     """
     options = NodeOptions(
         name=name, outputs=outputs, retry=retry, timeout_s=timeout_s, cache=cache, io=io, resources=resources,
-        priority=priority, limit=limit, on_failure=on_failure, on_skip=on_skip, effect=effect, tags=tags,
+        priority=priority, limit=limit, breaker=breaker, on_failure=on_failure, on_skip=on_skip, effect=effect, tags=tags,
     )  # fmt: skip
     if function is not None:
         return NodeFunction(function, options)

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, cast
 
 from wfplatform.core.graph import DEFAULT_PORT
-from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, OnUnknown, Policy, Retry
+from wfplatform.core.policy import MAX_LIMIT, Breaker, Cache, Lane, Limit, OnFailure, OnSkip, OnUnknown, Policy, Retry
 from wfplatform.errors import DefinitionError
 
 __all__ = ["NodeDefaults", "NodeOptions", "is_whole", "node_id"]
@@ -60,7 +61,8 @@ class NodeOptions:
     io: bool | None = None
     resources: Mapping[str, float] | None = None
     priority: int | None = None
-    limit: tuple[str, int] | None = None
+    limit: Limit | tuple[str, int] | None = None
+    breaker: Breaker | str | None = None
     on_failure: OnFailure | str | None = None
     on_skip: OnSkip | str | None = None
     effect: bool | str | None = None
@@ -81,8 +83,13 @@ class NodeOptions:
         for key, amount in (self.resources or {}).items():
             if not _is_amount(amount):
                 raise _misfit("resources", "a dict of numbers of 0 or more", {key: amount})
-        if self.limit is not None and not _is_limit(self.limit):
-            raise _misfit("limit", 'a name and a number of 1 or more, as in ("db", 4)', self.limit)
+        if not isinstance(self.limit, (Limit, NoneType)):
+            if not _is_limit(self.limit):
+                raise _misfit("limit", 'a Limit, or a name and a number of 1 or more, as in ("db", 4)', self.limit)
+            object.__setattr__(self, "limit", Limit(*self.limit))
+        if isinstance(self.breaker, str):
+            object.__setattr__(self, "breaker", Breaker(self.breaker))
+        self._check_type("breaker", Breaker, 'a Breaker, or the name of what it uses, as in "payments"')
         if self.outputs is not None:
             object.__setattr__(self, "outputs", _names("outputs", self.outputs))
             self._check_outputs()
@@ -107,7 +114,8 @@ class NodeOptions:
             lane=Lane.IO if waits else Lane.CPU,
             resources=dict(self.resources or {}),
             priority=self.priority or 0,
-            limit=self.limit,
+            limit=cast(Limit | None, self.limit),
+            breaker=cast(Breaker | None, self.breaker),
             on_failure=OnFailure(self.on_failure or OnFailure.SKIP),
             on_skip=OnSkip(self.on_skip or OnSkip.SKIP),
             effect=bool(self.effect),
@@ -151,7 +159,7 @@ def is_whole(value: object, low: int, high: int) -> bool:
 def _is_limit(value: object) -> bool:
     match value:
         case (str() as name, int() as count):
-            return bool(name) and is_whole(count, 1, 1_000_000)
+            return bool(name) and is_whole(count, 1, MAX_LIMIT)
         case _:
             return False
 

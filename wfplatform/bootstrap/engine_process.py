@@ -35,6 +35,7 @@ from wfplatform.settings import Settings
 from wfplatform.store import migration
 from wfplatform.store.engine_store import PostgresEngineStore
 from wfplatform.store.notify import Listener, PostgresNotifier
+from wfplatform.store.sharing import PostgresSharing
 from wfplatform.telemetry.log_lines import log_lines
 from wfplatform.worker.parent import on_parent_end, tell_ready
 from wfplatform.worker.site import SitePlugin
@@ -117,6 +118,7 @@ def run_engine(
         store=store,
         versions=store,
         cache=store,
+        sharing=PostgresSharing(store),
         publish=lambda digest, body: artifacts.put_bytes(f"programs/{digest}", body),
         load=artifacts.load,
         costs=costs,

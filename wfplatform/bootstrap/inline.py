@@ -93,6 +93,7 @@ class InlinePlatform(WorkflowPlatform):
             store=self.store,
             versions=self.store,
             cache=self.store,
+            sharing=self.store,
             publish=lambda digest, body: self.artifacts.put_bytes(f"programs/{digest}", body),
             load=self.artifacts.load,
             costs=Costs(self.store),

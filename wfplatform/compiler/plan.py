@@ -7,9 +7,10 @@ Refuses to look at values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import pairwise
 from math import ceil
+from types import MappingProxyType
 from typing import Final
 
 from wfplatform.compiler.growth import Opened, Piece
@@ -35,6 +36,7 @@ def plan(
     limits: Limits,
     new_segment_id: Callable[[], str],
     targets: frozenset[str] | None = None,
+    held: Mapping[str, Collection[Element]] = MappingProxyType({}),
 ) -> Planned:
     """What can be handed out now.
 
@@ -46,11 +48,12 @@ def plan(
         limits: how to cut.
         new_segment_id: gives a name never used before.
         targets: nodes that are wanted; None = all. What they do not need is left out.
+        held: node id -> elements that may not begin now.
 
     Returns:
         Segments in an order in which each needs only earlier ones or what flies, and what the engine begins itself.
     """
-    return _Planner(graph, execution, flights, costs, limits, new_segment_id, targets).plan()
+    return _Planner(graph, execution, flights, costs, limits, new_segment_id, targets, held).plan()
 
 
 class _Planner:
@@ -63,6 +66,7 @@ class _Planner:
         limits: Limits,
         new_segment_id: Callable[[], str],
         targets: frozenset[str] | None,
+        held: Mapping[str, Collection[Element]],
     ) -> None:
         self.graph = graph
         self.execution = execution
@@ -76,6 +80,7 @@ class _Planner:
         self.actions: list[tuple[str, Element]] = []
         self.roots: dict[tuple[object, ...], Opened] = {}
         self.free = dict(limits.free)
+        self.held = held
         self.grown = False
 
     def plan(self) -> Planned:
@@ -124,18 +129,23 @@ class _Planner:
 
     def open_spans(self, node: Node, runs: NodeRuns) -> Iterator[tuple[Span, int, bool]]:
         """Elements that are pending and do not fly, as (span, attempt, alone)."""
+        held = self.held.get(node.id, ())
         if runs.rank == 0:
             run = runs.runs.get(())
+            if held:
+                return
             if (run is None or run.state is NodeState.PENDING) and not self.flights.chunks(node.id, ()):
                 yield Span.whole(node.id), (run.attempt if run else 0) + 1, bool(run and run.alone)
             return
         for prefix in _prefixes(runs, runs.rank - 1):
-            yield from self._open_below(node, runs, prefix)
+            yield from self._open_below(node, runs, prefix, held)
 
-    def _open_below(self, node: Node, runs: NodeRuns, prefix: Element) -> Iterator[tuple[Span, int, bool]]:
+    def _open_below(
+        self, node: Node, runs: NodeRuns, prefix: Element, held: Collection[Element]
+    ) -> Iterator[tuple[Span, int, bool]]:
         size = max(runs.sizes.get(prefix, 0), 0)
         flying = self.flights.chunks(node.id, prefix)
-        if not runs.runs and not flying:
+        if not runs.runs and not flying and not held:
             if size:
                 yield Span(node.id, prefix, 0, size), 1, False
             return
@@ -145,7 +155,7 @@ class _Planner:
         start, current = 0, None
         for index in range(size + 1):
             kind = None
-            if index < size and not aloft[index]:
+            if index < size and not aloft[index] and (*prefix, index) not in held:
                 run = runs.run((*prefix, index))
                 if run is None:
                     kind = (1, False)
@@ -170,7 +180,7 @@ class _Planner:
             prefix = span.prefix[: link.shared]
             if not self._gather(self.supply.below(link.source, prefix), link, prefix, shared_needs, shared_known):
                 return
-        solo = node.policy.effect or node.policy.cache is not None
+        solo = node.policy.effect or node.policy.cache is not None or node.policy.is_gated
         if solo and shared_needs:
             return
         linear = self._linear(node)
@@ -246,7 +256,7 @@ class _Planner:
         cost_s = self.costs.get(node.id)
         each_s = self.limits.unknown_s if cost_s is None else cost_s
         policy = node.policy
-        solo = alone or policy.effect or policy.cache is not None or policy.limit is not None
+        solo = alone or policy.effect or policy.cache is not None or policy.limit is not None or policy.is_gated
         solo = solo or node.type == NodeKind.LOOP or (policy.lane is Lane.IO and (cost_s is None or cost_s > 0.001))
         key = (policy.lane, policy.priority, *sorted(policy.resources.items()))
         for piece in self.pieces(node, span):
@@ -257,12 +267,14 @@ class _Planner:
                 continue
             step = 1 if solo else self._chunk_length(node, piece.stop - piece.start, each_s, cost_s is None)
             while start < piece.stop:
-                if policy.limit is not None:
-                    name, most = policy.limit
-                    left = self.free.setdefault(name, most)
-                    if left <= 0:
-                        return
-                    self.free[name] = left - 1
+                groups = policy.groups
+                for group in groups:
+                    self.free.setdefault(
+                        group, policy.limit.most if policy.limit and policy.limit.is_own else span.stop
+                    )
+                if any(self.free[group] <= 0 for group in groups):
+                    return
+                self.free |= {group: self.free[group] - 1 for group in groups}
                 stop = min(start + step, piece.stop)
                 part = Span(node.id, span.prefix, start, stop)
                 root = None if solo or piece.needs else self._root(key, len(part), each_s, cost_s is None)

@@ -15,10 +15,15 @@ from wfplatform.errors import DefinitionError
 __all__ = [
     "ALL_NODES",
     "DEFAULT_TIMEOUT_S",
+    "MAX_LIMIT",
     "MAX_TIMEOUT_S",
+    "Across",
+    "Breaker",
     "Cache",
     "Lane",
+    "Limit",
     "OnFailure",
+    "OnOpen",
     "OnSkip",
     "OnUnknown",
     "Policy",
@@ -28,6 +33,7 @@ __all__ = [
 
 DEFAULT_TIMEOUT_S: Final = 1800.0
 MAX_TIMEOUT_S: Final = 86_400.0
+MAX_LIMIT: Final = 1_000_000
 ALL_NODES: Final = "*"
 """Among the names of nodes that are to be computed anew: all of them."""
 
@@ -60,9 +66,42 @@ class OnUnknown(StrEnum):
     ASK = "ask"
 
 
+class OnOpen(StrEnum):
+    """What becomes of a node while the circuit breaker of what it uses is open: it waits, or fails at once."""
+
+    WAIT = "wait"
+    FAIL = "fail"
+
+
+class Across(StrEnum):
+    """Among which elements a concurrency limit counts: those of one execution, of one workflow, or of all workflows."""
+
+    EXECUTION = "execution"
+    WORKFLOW = "workflow"
+    ALL = "all"
+
+
 def _check(condition: bool, code: str, message: str) -> None:
     if not condition:
         raise DefinitionError(code, message)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _word_of[Word: StrEnum](code: str, option: str, kind: type[Word], given: object) -> Word:
+    known = ", ".join(map(str, kind))
+    _check(given in list(kind), code, f"{option} must be one of {known}, got {given!r}.")
+    return kind(str(given))
 
 
 def _names_of(option: str, given: object) -> tuple[str, ...]:
@@ -154,6 +193,79 @@ class Cache:
         return (*self.packages, *(f"${name}" for name in self.variables))
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many elements may run at once that share something that bears no more of them.
+
+    Args:
+        name: of what they share. Nodes that name the same limit wait for each other.
+        most: how many may run at once; at least 1. Of a limit across all workflows `wfp limits set` says another number.
+        across: among which elements they are counted.
+        key: an input port: those with the same value there are counted together, others apart; None = all together.
+    """
+
+    name: str
+    most: int
+    across: Across = Across.EXECUTION
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(_is_text(self.name), "limit_name", f"Limit.name must be a text, got {self.name!r}.")
+        is_count = _is_count(self.most) and self.most <= MAX_LIMIT
+        _check(is_count, "limit_most", f"Limit.most must be a whole number, 1 to {MAX_LIMIT}, got {self.most!r}.")
+        object.__setattr__(self, "across", _word_of("limit_across", "Limit.across", Across, self.across))
+        is_port = self.key is None or _is_text(self.key)
+        _check(is_port, "limit_key", f"Limit.key must be the name of an input, got {self.key!r}.")
+
+    @property
+    def group(self) -> str:
+        """Which of the limits of one execution this is."""
+        return self.name if self.is_own else f"{self.across}:{self.name}:{self.key}"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether one execution can tell by itself how many of its elements may start."""
+        return self.across is Across.EXECUTION and self.key is None
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Stops calls of something that fails again and again, until it has had time to recover.
+
+    Closed, all calls pass. When of the last `window_s` seconds there are at least `calls` of them and `failure_share` of these
+    failed, it opens: none pass for `open_s` seconds. Then it is half open: one passes, to try; if that completes it closes, else
+    it opens again. Source: M. Nygard, Release It!, 2nd edition, 2018, chapter 5.
+
+    Args:
+        name: of what is called. All nodes of all workflows that name it share the breaker.
+        failure_share: above 0, at most 1.
+        calls: fewer than these say nothing; at least 1.
+        window_s: seconds, above 0.
+        open_s: seconds, above 0.
+        on_open: whether nodes wait while it is open, or fail at once.
+    """
+
+    name: str
+    failure_share: float = 0.5
+    calls: int = 10
+    window_s: float = 60.0
+    open_s: float = 30.0
+    on_open: OnOpen = OnOpen.WAIT
+
+    def __post_init__(self) -> None:
+        _check(_is_text(self.name), "breaker_name", f"Breaker.name must be a text, got {self.name!r}.")
+        is_share = _is_number(self.failure_share) and 0 < self.failure_share <= 1
+        expected = "must be above 0 and at most 1"
+        _check(is_share, "breaker_share", f"Breaker.failure_share {expected}, got {self.failure_share!r}.")
+        expected = "must be a whole number of 1 or more"
+        _check(_is_count(self.calls), "breaker_calls", f"Breaker.calls {expected}, got {self.calls!r}.")
+        expected = f"must be above 0 s and at most {MAX_TIMEOUT_S:.0f} s"
+        for option, seconds in (("window_s", self.window_s), ("open_s", self.open_s)):
+            fits = _is_number(seconds) and 0 < seconds <= MAX_TIMEOUT_S
+            _check(fits, f"breaker_{option.removesuffix('_s')}", f"Breaker.{option} {expected}, got {seconds!r}.")
+        object.__setattr__(self, "on_open", _word_of("breaker_on_open", "Breaker.on_open", OnOpen, self.on_open))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What holds for one node.
@@ -165,7 +277,8 @@ class Policy:
         lane: the CPU lane runs one node at a time in a worker process; the I/O lane many.
         resources: Dask resources a worker must have.
         priority: larger runs earlier.
-        limit: name of a concurrency limit, with the number of nodes that may hold it at once.
+        limit: how many may run at once; None = as many as there is room for.
+        breaker: what it uses, and when that is left in peace.
         effect: it changes the world outside: never fused; its start is committed before it runs, and its outcome before others
             begin that need it.
         on_unknown: what becomes of an effect that was lost while it ran.
@@ -177,7 +290,8 @@ class Policy:
     lane: Lane = Lane.CPU
     resources: Mapping[str, float] = field(default_factory=dict)
     priority: int = 0
-    limit: tuple[str, int] | None = None
+    limit: Limit | None = None
+    breaker: Breaker | None = None
     on_failure: OnFailure = OnFailure.SKIP
     on_skip: OnSkip = OnSkip.SKIP
     effect: bool = False
@@ -191,6 +305,17 @@ class Policy:
                 "node_timeout",
                 f"timeout_s must be above 0 and at most {MAX_TIMEOUT_S:.0f} s (24 h), got {self.timeout_s}.",
             )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Of what only so many elements of one execution are handed out at once: its limit, and its circuit breaker."""
+        limit = () if self.limit is None else (self.limit.group,)
+        return limit if self.breaker is None else (*limit, f"breaker:{self.breaker.name}")
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether it may have to wait for what other executions do."""
+        return self.breaker is not None or (self.limit is not None and not self.limit.is_own)
 
     @property
     def attempts(self) -> int:

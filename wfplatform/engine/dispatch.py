@@ -81,6 +81,7 @@ class Dispatch:
             self._costs.of(version),
             self._limits(live),
             self._new_segment,
+            held=live.held(),
         )
         if alike:
             self._first_plans[version] = planned
@@ -195,7 +196,7 @@ class Dispatch:
             unknown_s=cut.unknown_s,
             most=cut.most,
             most_unknown=cut.most_unknown,
-            free=live.free_limits() if live is not None else {},
+            free=live.free_limits(slots) if live is not None else {},
         )
 
     def _new_segment(self) -> str:

@@ -14,6 +14,7 @@ from wfplatform.compiler.payload import Delivery, read_outcomes, read_returned, 
 from wfplatform.core.event import Event, GivenBack, Outcomes, SegmentClosed, SegmentLost
 from wfplatform.core.execution import NodeRuns, NodeState, Outcome, OutcomeKind, Span
 from wfplatform.core.ports import Clock
+from wfplatform.engine.breakers import Breakers
 from wfplatform.engine.cluster import ClusterAway, ClusterBack, ClusterReport, OutcomesArrived, TaskLost
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
@@ -39,6 +40,7 @@ class Intake:
         replan: called when everything may have to be planned anew.
         dispatch: knows what flies.
         overdue: knows what lasts.
+        breakers: count what ended.
         costs: learns from outcomes.
         clock: tells the time.
 
@@ -53,6 +55,7 @@ class Intake:
         replan: Callable[[], None],
         dispatch: Dispatch,
         overdue: Overdue,
+        breakers: Breakers,
         costs: Costs,
         clock: Clock,
     ) -> None:
@@ -61,6 +64,7 @@ class Intake:
         self._replan = replan
         self._dispatch = dispatch
         self._overdue = overdue
+        self._breakers = breakers
         self._costs = costs
         self._clock = clock
         self._seen: dict[UUID, list[Outcome]] = {}
@@ -115,6 +119,7 @@ class Intake:
                 closed.append(delivery.segment)
             live.begun.add(delivery.segment)
         if outcomes:
+            self._breakers.see(live, outcomes)
             self._overdue.see(live.id, live.graph.by_id, outcomes, self._clock.monotonic_s())
             self._seen.setdefault(live.version.stored.id, []).extend(outcomes)
             self._apply(live, Outcomes(tuple(outcomes)))
@@ -173,6 +178,7 @@ class Intake:
         )
         late = self._overdue.lost(live.id, segment, self._clock.monotonic_s(), self._clock.now())
         if late is not None:
+            self._breakers.see(live, (late,))
             self._apply(live, Outcomes((late,)))
         if not live.execution.state.final:
             event = SegmentLost(segment, spans, report.worker, report.reason, started=began, blameless=not suspected)

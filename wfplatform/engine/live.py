@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from wfplatform.compiler.order import Loaded
@@ -14,8 +14,13 @@ from wfplatform.compiler.segment import Flights, Segment
 from wfplatform.core.execution import Element, Execution, ExecutionState, NodeState, Signal, blank_runs
 from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.ports import Claim, StoredVersion
+from wfplatform.engine.ticket import Ticket
 
 __all__ = ["Live", "Told", "Version"]
+
+_CALLS_A_SLOT: Final = 4
+_LOOKAHEAD: Final = 256
+"""So many elements of one execution wait for slots of the same limit at most."""
 
 type Told = tuple[ExecutionState, str, datetime | None, datetime | None, Mapping[str, Any] | None, tuple[Signal, ...]]
 """State, what it waits for, since when it is paused, when its end was asked for, why it fails, and signals it keeps."""
@@ -44,6 +49,16 @@ class Version:
         return any(node.policy.limit is not None for node in self.graph.nodes)
 
     @cached_property
+    def gated(self) -> bool:
+        """Whether any of its nodes may have to wait for what other executions do."""
+        return any(node.policy.is_gated for node in self.graph.nodes)
+
+    @cached_property
+    def breakers(self) -> frozenset[str]:
+        """The circuit breakers of its nodes."""
+        return frozenset(node.policy.breaker.name for node in self.graph.nodes if node.policy.breaker is not None)
+
+    @cached_property
     def acts(self) -> bool:
         """Whether any of its nodes is an effect."""
         return any(node.policy.effect for node in self.graph.nodes)
@@ -63,7 +78,9 @@ class Live:
         begun: segments that are known to have begun on a worker.
         working_since_at: since when it has work on the cluster, or None.
         cache_keys: elements that run now and whose results later executions may reuse -> under which key.
-        held_by: why it must wait before it begins, because others of its workflow run; or empty.
+        held_by: why it, or something of it, must wait for what other executions do; or empty.
+        tickets: elements that need slots which executions share -> what they have of them.
+        unshared: elements that are computed although another execution may be about to leave the same result.
         reused: elements that an earlier execution's result once stood in for.
         unread: elements whose result could not be read -> the attempts that left it.
         told_at_s: when its counters were last written, and `told`: what else was, its `standing` and its requests.
@@ -83,6 +100,8 @@ class Live:
     worked_s: float = 0.0
     working_since_at: datetime | None = None
     held_by: str = ""
+    tickets: dict[tuple[str, Element], Ticket] = field(default_factory=dict)
+    unshared: set[tuple[str, Element]] = field(default_factory=set)
     cache_keys: dict[tuple[str, Element], str] = field(default_factory=dict)
     reused: set[tuple[str, Element]] = field(default_factory=set)
     unread: dict[tuple[str, Element], set[int]] = field(default_factory=dict)
@@ -115,23 +134,36 @@ class Live:
 
     @property
     def limited(self) -> bool:
-        """Whether nodes of it wait for each other because of a concurrency limit."""
-        return self.version.limited
+        """Whether nodes of it wait for each other, or for other executions."""
+        return self.version.limited or self.version.gated or bool(self.tickets)
 
-    def free_limits(self) -> dict[str, int]:
-        """Name of each concurrency limit of the workflow -> how many more of its nodes may start."""
+    def held(self) -> dict[str, set[Element]]:
+        """Node -> elements that may not begin now."""
+        found: dict[str, set[Element]] = {}
+        for (node, element), ticket in self.tickets.items():
+            if not ticket.is_ready:
+                found.setdefault(node, set()).add(element)
+        return found
+
+    def free_limits(self, slots: int) -> dict[str, int]:
+        """How many more elements may be handed out of each group of a limit or a circuit breaker; `slots` of the cluster."""
         free: dict[str, int] = {}
-        if not self.limited:
-            return free
-        for node in self.graph.nodes:
-            if node.policy.limit is not None:
-                name, most = node.policy.limit
-                free[name] = min(free.get(name, most), most)
-        for name in free:
-            for node in self.graph.nodes:
-                if node.policy.limit is not None and node.policy.limit[0] == name:
-                    free[name] -= self.flights.count(node.id)
-                    free[name] -= sum(len(span) for one in self.intended for span in one.spans if span.node == node.id)
+        for node in self.graph.nodes if self.limited else ():
+            limit, breaker = node.policy.limit, node.policy.breaker
+            if limit is not None:
+                # Of those that executions share, more are looked at than may begin: which of them may is told elsewhere.
+                most = limit.most if limit.is_own else max(limit.most, _LOOKAHEAD)
+                free[limit.group] = min(free.get(limit.group, most), most)
+            if breaker is not None:
+                # What is handed out when it opens still runs.
+                free[node.policy.groups[-1]] = max(breaker.calls, _CALLS_A_SLOT * slots)
+        for node in self.graph.nodes if free else ():
+            for group in node.policy.groups:
+                free[group] -= self.flights.count(node.id)
+                free[group] -= sum(len(span) for one in self.intended for span in one.spans if span.node == node.id)
+        for (name, _), ticket in self.tickets.items():
+            for group in self.graph.by_id[name].policy.groups if name and not ticket.is_ready else ():
+                free[group] -= 1
         return free
 
     def to_tell(self) -> Told:

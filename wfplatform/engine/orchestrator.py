@@ -25,13 +25,15 @@ from wfplatform.core.ports import (
     Notifier,
     VersionStore,
 )
-from wfplatform.engine.admission import Admission
+from wfplatform.core.slot import SharingStore
 from wfplatform.engine.adoption import Adoption, rejection
 from wfplatform.engine.batch import Batch
+from wfplatform.engine.breakers import Breakers
 from wfplatform.engine.cluster import ClusterReport, Executor
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
+from wfplatform.engine.gates import Gates
 from wfplatform.engine.intake import Intake
 from wfplatform.engine.linger import Linger
 from wfplatform.engine.live import Live
@@ -64,6 +66,7 @@ class Orchestrator:
         store: where executions are claimed and committed.
         versions: published workflows.
         cache: results of earlier executions.
+        sharing: what executions share, and who holds it.
         publish: puts a packed version into the artifact storage under its digest, where workers find it.
         costs: what nodes take.
         executor: the cluster.
@@ -81,6 +84,7 @@ class Orchestrator:
         store: EngineStore,
         versions: VersionStore,
         cache: CacheStore,
+        sharing: SharingStore,
         publish: Callable[[str, bytes], None],
         costs: Costs,
         executor: Executor,
@@ -114,21 +118,32 @@ class Orchestrator:
             limits=options.limits,
             budget_s=options.budget_s,
         )
+        breakers = Breakers(sharing)
         self._intake = Intake(
             self.live,
             apply=self._apply,
             replan=lambda: self._batch.to_plan.update(self.live),
             dispatch=self._dispatch,
             overdue=self._overdue,
+            breakers=breakers,
             costs=costs,
             clock=clock,
         )
-        self._admission = Admission()
+        self._gates = Gates(
+            engine_id,
+            self.live,
+            sharing=sharing,
+            store=store,
+            breakers=breakers,
+            notifier=notifier,
+            clock=clock,
+            apply=self._apply,
+        )
         self._planning = Planning(
             self.live,
             apply=self._apply,
             batch=self._batch,
-            admission=self._admission,
+            gates=self._gates,
             dispatch=self._dispatch,
             reuse=Reuse(cache, store),
             waits=self._waits,
@@ -159,6 +174,8 @@ class Orchestrator:
         look = look or self._commits.others_told or (self._sleepers.due(now) and self._room > 0)
         self._commits.others_told = False
         claimed = self._look() if look else 0
+        if look:
+            self._gates.look()
         if not look:
             self._adopt(())
         # After the look: what was asleep until now is due at once.
@@ -186,7 +203,8 @@ class Orchestrator:
     @property
     def next_timer_at(self) -> datetime | None:
         """When a waiting element is due, or an execution that nobody owns while it waits; or None."""
-        at, wake_at = self._timers.next_at, self._sleepers.next_at
+        at = min((at for at in (self._timers.next_at, self._gates.next_at) if at is not None), default=None)
+        wake_at = self._sleepers.next_at
         if wake_at is None or (at is not None and at <= wake_at) or not self._room:
             return at
         return wake_at
@@ -314,9 +332,8 @@ class Orchestrator:
                 self._dispatch.land(live, segment)
             self.live.pop(live.id, None)
             batch.to_plan.pop(live.id, None)
-            self._admission.left(live)
-        batch.to_plan |= {live.id: live for live in self._admission.ready()}
-        if not self._intake.away:  # when the cluster is back, everything is planned
-            self._planning.hand_out()
+            self._gates.left(live)
+        # While the cluster is away nothing is planned; when it is back, everything.
+        more = not self._intake.away and self._planning.hand_out()
         self._dispatch.release()
-        return batch.pending
+        return batch.pending or more

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
 from wfplatform.compiler.segment import Planned
 from wfplatform.core.event import Event
 from wfplatform.core.execution import Element
 from wfplatform.core.ports import Clock
-from wfplatform.engine.admission import Admission
 from wfplatform.engine.adoption import rejection
 from wfplatform.engine.again import Again
 from wfplatform.engine.batch import Batch
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.effects import flown, with_effects
+from wfplatform.engine.gates import Gates
 from wfplatform.engine.live import Live
 from wfplatform.engine.reuse import Reuse
 from wfplatform.engine.waits import Waits
@@ -28,6 +29,8 @@ __all__ = ["Planning"]
 
 logger = logging.getLogger(__name__)
 
+_NOTHING: Final = Planned(segments=(), actions=())
+
 
 class Planning:
     """Plans what the batch says is to be planned. Belongs to the engine's one thread.
@@ -36,7 +39,7 @@ class Planning:
         live: the engine's executions.
         apply: lets the state machine decide about an event.
         batch: says what is to be planned, and takes up children.
-        admission: who must wait before it begins.
+        gates: who must wait for what other executions do.
         dispatch: makes plans and hands them over.
         reuse: knows results of earlier executions.
         waits: begins what the engine handles itself.
@@ -49,7 +52,7 @@ class Planning:
         *,
         apply: Callable[[Live, Event], None],
         batch: Batch,
-        admission: Admission,
+        gates: Gates,
         dispatch: Dispatch,
         reuse: Reuse,
         waits: Waits,
@@ -58,7 +61,7 @@ class Planning:
         self._live = live
         self._apply = apply
         self._batch = batch
-        self._admission = admission
+        self._gates = gates
         self._dispatch = dispatch
         self._reuse = reuse
         self._waits = waits
@@ -76,8 +79,11 @@ class Planning:
             if execution in self._live:
                 self._batch.to_plan[execution] = self._live[execution]
 
-    def hand_out(self) -> None:
+    def hand_out(self) -> bool:
         """Plan what may have become ready and hand it over.
+
+        Returns:
+            whether there is more to plan by now, once everything is committed.
 
         Raises:
             PlatformError: a service does not answer; what was to be planned still is.
@@ -89,11 +95,12 @@ class Planning:
                 if live.execution.state.final or live.id not in self._live:
                     continue
                 if live.execution.paused_at is not None and not live.intended:
+                    self._gates.admitted(live, _NOTHING)
                     continue
-                if self._admission.holds(live):
+                held_by = live.held_by
+                one = None if self._gates.keeps_out(live) else self._planned(live)
+                if live.held_by != held_by:
                     self._batch.changed[live.id] = live
-                    continue
-                one = self._planned(live)
                 if one is not None:
                     planned.append((live, one))
             refused = self._dispatch.submit(planned)
@@ -105,6 +112,9 @@ class Planning:
         for live, _ in planned:
             flown(live)
             live.note_work(self._clock.now())
+        more = self._gates.exchange()
+        self._batch.to_plan |= more
+        return bool(more)
 
     def _hand_over_mail(self, live: Live, begun: Sequence[tuple[str, Element]]) -> None:
         """What came before it was waited for."""
@@ -123,7 +133,7 @@ class Planning:
         """
         try:
             paused = live.execution.paused_at is not None
-            one = Planned(segments=(), actions=()) if paused else self._dispatch.plan(live)
+            one = _NOTHING if paused else self._dispatch.plan(live)
             hits = self._reuse.hits(live, one)
             for event in hits:
                 self._apply(live, event)
@@ -131,6 +141,7 @@ class Planning:
                 # What hangs on them can now be planned with them; that comes when they are committed.
                 self._batch.to_plan[live.id] = live
                 return None
+            one = self._gates.admitted(live, one)
             one = with_effects(live, one, self._apply)
             is_late = False
             if one.actions:

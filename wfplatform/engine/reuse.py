@@ -68,6 +68,8 @@ class Reuse:
                 or not has_lengths(hit.sizes or {}, live.graph.size_levels.get(name, {}))
             ):
                 live.cache_keys[name, element] = key
+                if is_lost or is_refreshed(name, live.claim.refresh) or hit is not None:
+                    live.unshared.add((name, element))
             else:
                 live.reused.add((name, element))
                 events.append(Reused(name, element, hit.outputs, hit.sizes, hit.execution_id))

@@ -84,9 +84,9 @@ class Vigil:
 
 
 def _only_waits(live: Live) -> bool:
-    """Whether nothing of it is under way, as was told; what holds a place among executions of its workflow keeps it."""
+    """Whether nothing of it is under way, as was told; what holds or waits for a place among other executions keeps it."""
     is_told = live.told[0] is ExecutionState.WAITING
-    return is_told and not live.held_by and not live.intended and live.version.definition.policy.max_executions is None
+    return is_told and not live.tickets and not live.intended
 
 
 def _wakes_at(live: Live) -> datetime | None:

@@ -92,7 +92,7 @@ class PostgresEngineStore:
         Raises:
             UnreachableError: it does not answer.
         """
-        row = self._retried(lambda connection: connection.execute("select clock_timestamp()").fetchone())
+        row = self.retried(lambda connection: connection.execute("select clock_timestamp()").fetchone())
         assert row is not None
         at: datetime = row[0]
         return at.astimezone(UTC)
@@ -111,7 +111,7 @@ class PostgresEngineStore:
         """
         host, pid = str(facts.get("host") or socket.gethostname()), facts.get("pid") or os.getpid()
         values = (engine_id, host, pid, json.dumps(dict(facts)), lease_s)
-        self._retried(
+        self.retried(
             lambda connection: connection.execute(
                 "insert into engine (id, host, pid, facts, lease_expires_at)"
                 " values (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)) on conflict (id) do nothing",
@@ -126,13 +126,13 @@ class PostgresEngineStore:
             UnreachableError: the database does not answer.
         """
         values = (json.dumps(dict(facts)), engine_id)
-        self._retried(
+        self.retried(
             lambda connection: connection.execute("update engine set facts = facts || %s::jsonb where id = %s", values)
         )
 
     def renew(self, engine_id: UUID, *, lease_s: float) -> bool:
         """Prolong the lease; False when another engine has fenced this one off."""
-        return self._retried(
+        return self.retried(
             lambda connection: (
                 connection.execute(
                     "update engine set lease_expires_at = clock_timestamp() + make_interval(secs => %s)"
@@ -153,7 +153,7 @@ class PostgresEngineStore:
             connection.execute(statement.TIDY)
             return freed
 
-        return self._retried(work)
+        return self.retried(work)
 
     def leave(self, engine_id: UUID) -> None:
         """Give up the lease and all executions at once."""
@@ -166,7 +166,7 @@ class PostgresEngineStore:
                 "update execution set engine_id = null, updated_at = now() where engine_id = %s", (engine_id,)
             )
 
-        self._retried(work)
+        self.retried(work)
 
     # -- reading
 
@@ -208,7 +208,7 @@ class PostgresEngineStore:
             wake_at = next_wake[0] if next_wake else None
             return Found(sorted(claimed, key=lambda claim: (-claim.priority, claim.id)), wishes, wake_at)
 
-        found = self._retried(work)
+        found = self.retried(work)
         self._handed_out[engine_id].update(claim.id for claim in found.claims)
         self._unanswered.discard(engine_id)
         return found
@@ -237,7 +237,7 @@ class PostgresEngineStore:
     def cached(self, tenant_id: UUID, keys: Sequence[str]) -> Mapping[str, CachedResult]:
         """Key -> the result under it that has not expired; what is not there is left out."""
         values = {"tenant": tenant_id, "keys": list(keys)}
-        rows = self._retried(lambda connection: connection.execute(statement.CACHED, values).fetchall())
+        rows = self.retried(lambda connection: connection.execute(statement.CACHED, values).fetchall())
         return {row[0]: CachedResult(row[1], row[2], row[3]) for row in rows}
 
     def code(self, tenant_id: UUID, digest: str) -> bytes:
@@ -246,7 +246,7 @@ class PostgresEngineStore:
         Raises:
             NotFoundError: there is none with that digest.
         """
-        row = self._retried(
+        row = self.retried(
             lambda connection: connection.execute(
                 "select body from code where tenant_id = %s and digest = %s", (tenant_id, digest)
             ).fetchone()
@@ -258,14 +258,14 @@ class PostgresEngineStore:
     def outputs(self, wanted: Wanted) -> Mapping[UUID, Sequence[StoredRun]]:
         """What is committed of some elements, with their outputs; bodies of small artifacts stand in them as `body`."""
         asked = {execution_id: list(places) for execution_id, places in wanted.items()}
-        return self._retried(lambda connection: read_outputs(connection, asked))
+        return self.retried(lambda connection: read_outputs(connection, asked))
 
     # -- costs
 
     def costs(self, version_id: UUID) -> Mapping[str, float]:
         """Node id -> expected seconds for one element."""
         query = "select node_id, mean_s from node_cost where version_id = %s"
-        rows = self._retried(lambda connection: connection.execute(query, (version_id,)).fetchall())
+        rows = self.retried(lambda connection: connection.execute(query, (version_id,)).fetchall())
         return dict(rows)
 
     def learn(self, costs: Mapping[tuple[UUID, str], tuple[float, int]]) -> None:
@@ -276,7 +276,7 @@ class PostgresEngineStore:
             if samples > 0
         ]
         if rows:
-            self._retried(lambda connection: connection.execute(statement.LEARN, {"rows": json.dumps(rows)}))
+            self.retried(lambda connection: connection.execute(statement.LEARN, {"rows": json.dumps(rows)}))
 
     # -- housekeeping
 
@@ -290,7 +290,7 @@ class PostgresEngineStore:
             return
         self._partitions_due_at_s = now_s + _PARTITIONS_RETRY_S
         try:
-            made = self._retried(create_partitions)
+            made = self.retried(create_partitions)
         except WfError as error:
             logger.warning("partitions not made", extra={"reason": error.message})
             return
@@ -370,13 +370,13 @@ class PostgresEngineStore:
     # -- details
 
     def _version(self, where: str, values: tuple[object, ...], missing: str) -> StoredVersion:
-        row = self._retried(lambda connection: connection.execute(_VERSION + where, values).fetchone())
+        row = self.retried(lambda connection: connection.execute(_VERSION + where, values).fetchone())
         if row is None:
             raise NotFoundError("version_not_found", missing, "Run it once with .run(), which publishes it.")
         names = ("id", "tenant_id", "workflow_id", "name", "number", "digest", "document", "code_digest")
         return StoredVersion(**dict(zip(names, row, strict=True)))
 
-    def _retried[Result](self, work: Callable[[Connection], Result]) -> Result:
+    def retried[Result](self, work: Callable[[Connection], Result]) -> Result:
         """Does work that may be done twice: once more after a lost connection, several times after a deadlock."""
         with explained():
             for left in range(_TRIES, 0, -1):

@@ -39,7 +39,19 @@ from wfplatform.core.graph import (
     ParameterRef,
     PathStep,
 )
-from wfplatform.core.policy import Cache, Lane, OnFailure, OnSkip, Policy, Retry, WorkflowPolicy
+from wfplatform.core.policy import (
+    Across,
+    Breaker,
+    Cache,
+    Lane,
+    Limit,
+    OnFailure,
+    OnOpen,
+    OnSkip,
+    Policy,
+    Retry,
+    WorkflowPolicy,
+)
 from wfplatform.errors import DefinitionError
 
 SCHEMA = jsonschema.Draft202012Validator(document_schema())
@@ -84,7 +96,18 @@ POLICIES = st.builds(
     lane=st.sampled_from(Lane),
     resources=st.dictionaries(TEXT, SECONDS, max_size=2),
     priority=st.integers(-9, 9),
-    limit=st.none() | st.tuples(TEXT, st.integers(1, 9)),
+    limit=st.none()
+    | st.builds(Limit, TEXT.filter(bool), st.integers(1, 9), st.sampled_from(Across), st.none() | TEXT.filter(bool)),
+    breaker=st.none()
+    | st.builds(
+        Breaker,
+        TEXT.filter(bool),
+        failure_share=st.floats(0.01, 1),
+        calls=st.integers(1, 99),
+        window_s=st.floats(0.1, 1e4),
+        open_s=st.floats(0.1, 1e4),
+        on_open=st.sampled_from(OnOpen),
+    ),
     on_failure=st.sampled_from(OnFailure),
     on_skip=st.sampled_from(OnSkip),
     effect=st.booleans(),
@@ -224,7 +247,7 @@ def chain() -> Definition:
             inputs={"z": OutputRef("clean"), "a": ListOf((OutputRef("load"), Literal({"$x": 1})))},
             after=("load",),
             guard=Guard("big", verdict=True),
-            policy=Policy(retry=Retry(delay_s=2.0), timeout_s=60.0, limit=("db", 4)),
+            policy=Policy(retry=Retry(delay_s=2.0), timeout_s=60.0, limit=Limit("db", 4)),
             position=(10.5, 20.0),
         ),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from wfplatform import Cache, DefinitionError, Lane, Retry, node, workflow
+from wfplatform import Cache, DefinitionError, Lane, Limit, Retry, node, workflow
 from wfplatform.authoring.options import node_id
 from wfplatform.core.graph import ListOf, Literal, OutputRef
 
@@ -157,7 +157,7 @@ def test_options_become_policy() -> None:
     policy = graph_of(lambda: f()).nodes[0].policy
     assert policy.retry == retry
     assert (policy.timeout_s, policy.cache, policy.lane) == (9.0, Cache(), Lane.IO)
-    assert (policy.resources, policy.priority, policy.limit) == ({"GPU": 1}, 3, ("db", 4))
+    assert (policy.resources, policy.priority, policy.limit) == ({"GPU": 1}, 3, Limit("db", 4))
     assert (policy.on_failure, policy.on_skip, policy.effect, policy.tags) == ("fail", "none", True, ("a",))
 
 
@@ -232,6 +232,7 @@ def test_after_something_else_is_refused() -> None:
         ("resources", {"GPU": -1}, "0 or more"),
         ("limit", ("db", 0), "a number of 1 or more"),
         ("limit", "db", "a name and a number"),
+        ("breaker", 3, "a Breaker"),
         ("limit", ("db", "4"), "a name and a number"),
         ("outputs", "ab", "a tuple of names"),
         ("outputs", ("a", "a"), "different names"),

@@ -18,7 +18,7 @@ from wfplatform.compiler.stranded import stranded
 from wfplatform.core.event import Began, GivenBack, SegmentLost, TimerDue
 from wfplatform.core.execution import AT_ODDS, Element, NodeState, Span
 from wfplatform.core.graph import Literal, Node
-from wfplatform.core.policy import Cache, Lane
+from wfplatform.core.policy import Cache, Lane, Limit
 
 FAST = dict.fromkeys("abcdefghmprstuvwxyz", 0.0001)
 
@@ -151,7 +151,7 @@ def test_nodes_of_different_lanes_and_resources_are_not_mixed() -> None:
 
 
 def test_a_limit_bounds_what_starts() -> None:
-    reached = Reached(over("m", limit=("db", 2)), m=5)
+    reached = Reached(over("m", limit=Limit("db", 2)), m=5)
     assert len(planned(reached).segments) == 2
     assert len(planned(reached, free={"db": 1}).segments) == 1
     assert len(planned(reached, free={"db": 0}).segments) == 0

@@ -147,6 +147,7 @@ class Rig:
             store=self.store,
             versions=self.store,
             cache=self.store,
+            sharing=self.store,
             publish=publish,
             costs=Costs(self.store),
             executor=self.cluster,

@@ -49,8 +49,8 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Planned]:
     """Every plan that is made, in order."""
     made: list[Planned] = []
 
-    def counted(*args: Any) -> Planned:
-        made.append(plan(*args))
+    def counted(*args: Any, **more: Any) -> Planned:
+        made.append(plan(*args, **more))
         return made[-1]
 
     monkeypatch.setattr("wfplatform.engine.dispatch.plan", counted)

@@ -15,8 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from wfplatform.core.breaker import BreakerKey, BreakerState
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Json
+from wfplatform.core.policy import Breaker
 from wfplatform.core.ports import (
     CachedResult,
     Claim,
@@ -28,7 +30,9 @@ from wfplatform.core.ports import (
     Wanted,
 )
 from wfplatform.core.record import ExecutionRecord
+from wfplatform.core.slot import Asked, Exchange, Slot
 from wfplatform.engine.testing.memory_contents import MemoryContents, StoredElement
+from wfplatform.engine.testing.memory_sharing import MemorySharing
 from wfplatform.errors import ConflictError, NotFoundError, UnstorableError
 
 __all__ = ["MemoryStore"]
@@ -55,6 +59,7 @@ class MemoryStore:
     def __init__(self, *, now: Callable[[], datetime] | None = None) -> None:
         self.now: Final = now or (lambda: datetime.now(UTC))
         self.contents: Final = MemoryContents(self.now)
+        self.sharing: Final = MemorySharing(self.contents, self.now)
         self._leases: dict[UUID, _Lease] = {}
         self._lock = threading.RLock()
 
@@ -195,6 +200,24 @@ class MemoryStore:
             ]
             found = [(key, known[key]) for key in asked if key in known]
             return [StoredRun(*key, element.run, self.contents.full(tenant_id, element)) for key, element in found]
+
+    # -- what executions share
+
+    def exchange(self, engine_id: UUID, *, returned: Sequence[Slot], asked: Sequence[Asked], known: int) -> Exchange:
+        """Give slots back, ask for others, and learn which were granted after the number `known`."""
+        with self._lock:
+            self._fence(engine_id)
+            return self.sharing.exchange(engine_id, returned, asked, known)
+
+    def breakers(self, keys: Sequence[BreakerKey]) -> Mapping[BreakerKey, BreakerState]:
+        """How some circuit breakers stand."""
+        with self._lock:
+            return self.sharing.breakers(keys)
+
+    def called(self, calls: Mapping[BreakerKey, tuple[Breaker, int, int]]) -> Mapping[BreakerKey, BreakerState]:
+        """Count calls that have ended."""
+        with self._lock:
+            return self.sharing.called(calls)
 
     # -- costs
 

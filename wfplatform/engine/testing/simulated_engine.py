@@ -145,6 +145,7 @@ class SimulatedEngine:
             store=store,
             versions=store,
             cache=store,
+            sharing=store,
             publish=self._office.publish,
             costs=Costs(store),
             executor=self.executor,
