@@ -14,6 +14,8 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from wfplatform import (
+    Breaker,
+    Limit,
     Retry,
     Workflow,
     approval,
@@ -203,6 +205,15 @@ POLICIES: tuple[dict[str, Any], ...] = (
 )
 
 
+SHARED: tuple[dict[str, Any], ...] = (
+    {"limit": Limit("shared", 1, across="all")},  # type: ignore[arg-type]  # as people write it
+    {"limit": Limit("shared", 2, across="all"), "cache": True},  # type: ignore[arg-type]
+    {"limit": Limit("shared", 1, across="workflow", key="x")},  # type: ignore[arg-type]
+    {"breaker": Breaker("shared", calls=2, open_s=0.5)},
+    {"cache": True},
+)
+
+
 class _Reader:
     """Makes nodes of steps."""
 
@@ -324,6 +335,17 @@ class _Reader:
                 )
                 return
         self.keep(flaky.options(effect=kind)(self.argument(step, 0)), 0)
+
+    def do_shared(self, step: Step) -> None:
+        """Elements that share something with those of other executions: slots, a circuit breaker, results."""
+        shared = SHARED[step.flags[2] % len(SHARED)]
+        rows = self.pick(step.reads[0], 1)
+        if step.number % 2 and type(rows.proxy).__name__ == "Output":
+            mapped = rows.proxy if rank_of(rows.proxy) else each(rows.proxy)
+            self.keep(number.options(**shared).map(mapped), 1)
+        else:
+            function = flaky if "breaker" in shared else number
+            self.keep(function.options(**shared)(self.argument(step, 0)), 0)
 
     def do_event(self, step: Step) -> None:
         """Waits for data that `brought` tells."""

@@ -46,7 +46,7 @@ WORDS: Final = {Completed: "completed", Failed: "failed", Skipped: "skipped"}
 KINDS: Final = (
     *("call",) * 3,
     *("map",) * 4,
-    *("pair", "part", "zip", "loop", "delay", "effect", "event", "approval", "child", "children", "choice"),
+    *("pair", "part", "zip", "loop", "delay", "effect", "shared", "event", "approval", "child", "children", "choice"),
 )
 SHOWN: Final = 6
 
@@ -216,6 +216,7 @@ class Simulation:
             return
         node = known.flow.graph.nodes[ran.place].id
         self._check_effects(known.flow, ran, node, words)
+        self._check_slots(known.flow, ran, node, words)
         stored = self._store.contents.elements.get(ran.execution, {}).get((node, ran.element))
         if stored is not None and stored.run.state is NodeState.COMPLETED:
             raise BrokenPromiseError(f"{ran.worker} {words}, though that is committed")
@@ -234,6 +235,19 @@ class Simulation:
                     raise BrokenPromiseError(
                         f"{ran.worker} {words}, and the end of the effect {source.id} is not committed"
                     )
+
+    def _check_slots(self, flow: Workflow[..., Any], ran: Ran, node: str, words: str) -> None:
+        """What needs a slot of what executions share runs only while it holds one."""
+        limit = flow.graph.by_id[node].policy.limit
+        if limit is None or limit.is_own:
+            return
+        held = [
+            one
+            for (id, name, element, _), one in self._store.sharing.slots.items()
+            if (id, name, element) == (ran.execution, node, ran.element) and one.number
+        ]
+        if not held:
+            raise BrokenPromiseError(f"{ran.worker} {words}, and it has no slot of {limit.name}")
 
     def _was_killed(self, execution: UUID, place: int, element: Element) -> None:
         self._killed[execution, place, element] += 1
@@ -342,6 +356,7 @@ class Simulation:
             _promise(row.state.final, f"the child {_short(id)} is {row.state}")
             for (node, element), stored in contents.elements.get(id, {}).items():
                 _promise(stored.run.state.final, f"{node}{[*element]} of {_short(id)} is {stored.run.state} in the end")
+        _promise(not self._store.sharing.owned(), f"slots are held: {self._store.sharing.slots}")
         for engine in self._engines:
             _promise(not engine.orchestrator.live, f"{engine.name} still holds executions")
             _promise(not engine.executor.known, f"{engine.name} still holds tasks {engine.executor.known}")

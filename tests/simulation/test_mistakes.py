@@ -16,6 +16,7 @@ from wfplatform.core import lifecycle
 from wfplatform.engine import adoption, planning, vigil
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.dispatch import Dispatch
+from wfplatform.engine.gates import Gates
 from wfplatform.engine.intake import Intake
 from wfplatform.engine.loop import EngineLoop
 from wfplatform.engine.orchestrator import Orchestrator
@@ -87,6 +88,19 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
     ),
     "an effect that is to run is forgotten": (
         planning, "flown", "if segment.id not in live.flights", "if False",
+    ),
+    "one that waits for a slot is handed out all the same": (
+        Gates, "admitted", "if segment.needs & dropped or place in fresh or (ticket is not None and not ticket.is_ready):",
+        "if segment.needs & dropped:",
+    ),
+    "a slot is not given back": (
+        Gates, "_return", "self._returned[slot] = None", "pass",
+    ),
+    "an open circuit breaker is not looked at again": (
+        Gates, "exchange", "ticket.until <= now", "False",
+    ),
+    "a slot is given back before it is of no use": (
+        Gates, "_tidy", "if place in begun or _is_begun(live, node, element):", "if place in begun:",
     ),
     "the cluster never counts as back": (
         Intake, "take", "self.away = False", "pass",
