@@ -154,6 +154,6 @@ def test_a_breaker_can_be_opened_and_closed_by_hand(subject: Any) -> None:
     state = subject.sharing.breakers([key])[key]
     assert position(state, subject.store.now()) is Position.OPEN
     (record,) = subject.shared.breakers(DEFAULT_TENANT)
-    assert (record.name, record.state.until) == ("api", state.until)
+    assert (record.name, record.state.until_at) == ("api", state.until_at)
     subject.shared.set_breaker(DEFAULT_TENANT, "api", open_s=None)
     assert position(subject.sharing.breakers([key])[key], subject.store.now()) is Position.CLOSED

@@ -31,6 +31,7 @@ from wfplatform.store.database import Database
 from wfplatform.store.notify import PostgresNotifier
 from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
+from wfplatform.store.shared import Shared
 
 pytestmark = pytest.mark.xdist_group("platform")
 
@@ -159,6 +160,7 @@ def foreign(platform: EmbeddedPlatform) -> Iterator[WorkflowPlatform]:
             catalog=Catalog(database),
             records=Reader(database),
             past=PastReader(database),
+            shared=Shared(database),
             changes=ChangeCounter(),  # nobody tells it anything, so it looks once a second
             notifier=notifier,
             open_value=lambda output: open_output(output, platform.artifacts.load),

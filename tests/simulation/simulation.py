@@ -29,6 +29,7 @@ from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
 from wfplatform.engine.testing.memory_contents import StoredElement
 from wfplatform.engine.testing.memory_past import MemoryPast
+from wfplatform.engine.testing.memory_sharing import MemoryShared
 from wfplatform.engine.testing.simulated_cluster import SimulatedCluster
 from wfplatform.engine.testing.simulated_engine import Habits, SimulatedEngine
 from wfplatform.engine.testing.simulated_worker import Ran
@@ -86,6 +87,7 @@ class Simulation:
             catalog=self._catalog,
             records=MemoryReader(self._store),
             past=MemoryPast(self._store),
+            shared=MemoryShared(self._store.sharing, self._store.now),
             changes=ChangeCounter(),
             notifier=_Silence(),
             open_value=lambda output: open_output(output, bench.artifacts.load),

@@ -16,8 +16,8 @@ import wfplatform.authoring
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLIC = {
-    "Cache", "ConflictError", "DefinitionError", "ExecutionCancelledError", "ExecutionError", "ExecutionHandle",
-    "ExecutionHandles", "Lane", "NodeContext", "NodeError", "NodeFunction", "NodeTimeoutError", "NotFoundError",
+    "Breaker", "Cache", "ConflictError", "DefinitionError", "ExecutionCancelledError", "ExecutionError", "ExecutionHandle",
+    "ExecutionHandles", "Lane", "Limit", "NodeContext", "NodeError", "NodeFunction", "NodeTimeoutError", "NotFoundError",
     "OnFailure", "OnSkip", "Output",
     "ParameterError", "PlatformError", "Retry", "SchemaError", "SettingsError", "StorageError", "TravelError",
     "UnreachableError", "UserError", "WaitTimeoutError", "WfError", "WorkerLostError", "Workflow",

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from wfplatform.app.failure import failure_of
 from wfplatform.app.forecast import forecast
 from wfplatform.app.port import Changes, ExecutionCatalog, OpenValue, Past, Records
 from wfplatform.app.result import result_output
+from wfplatform.app.sharing import SharedStore, Sharing
 from wfplatform.authoring.document import SCHEMA_VERSION, from_document
 from wfplatform.authoring.workflow import Workflow
 from wfplatform.core.announcement import ENGINE_CHANNEL
-from wfplatform.core.execution import Element, ExecutionState
+from wfplatform.core.execution import Element, ExecutionState, NodeState
 from wfplatform.core.forecast import Forecast
 from wfplatform.core.graph import Graph, Json
 from wfplatform.core.ports import Ids, NewExecution, Notifier, Publication, StoredVersion
-from wfplatform.core.record import AwaitedRecord, EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord
+from wfplatform.core.record import (
+    AwaitedRecord,
+    EndedExecution,
+    ExecutionRecord,
+    LogRecord,
+    NodeExecutionRecord,
+    NodeSummary,
+)
 from wfplatform.engine.shape import shape_sources
 from wfplatform.errors import (
     ConflictError,
-    ExecutionCancelledError,
-    ExecutionError,
-    NodeError,
-    NodeTimeoutError,
     WaitTimeoutError,
     WfError,
-    WorkerLostError,
 )
 
 __all__ = ["Executions"]
@@ -49,6 +53,7 @@ class Executions:
         tenant_id: whose executions.
         actor: who asks.
         past: what earlier executions left, for forecasts.
+        shared: what executions share.
         check: refuses a version that cannot run here.
         check_platform: called while waiting; raises when nothing can go on.
     """
@@ -65,10 +70,12 @@ class Executions:
         tenant_id: UUID,
         actor: str,
         past: Past,
+        shared: SharedStore,
         check: Callable[[StoredVersion], None] = lambda _: None,
         check_platform: Callable[[], None] = lambda: None,
     ) -> None:
         self._past = past
+        self.sharing = Sharing(shared, notifier, tenant_id, actor)
         self._check_platform = check_platform
         self._check = check
         self._catalog = catalog
@@ -300,15 +307,19 @@ class Executions:
             execution=str(execution_id),
         )
 
-    def nodes(self, execution_id: UUID) -> list[NodeExecutionRecord]:
-        """Every node and element of an execution that has begun."""
+    def nodes(self, execution_id: UUID, states: Collection[NodeState] = ()) -> list[NodeExecutionRecord]:
+        """Every node and element of an execution that has begun; only those in some states, if any is told."""
         found: list[NodeExecutionRecord] = []
-        page = self._records.nodes(self._tenant_id, execution_id)
+        page = self._records.nodes(self._tenant_id, execution_id, states=states)
         found.extend(page.items)
         while page.next is not None:
-            page = self._records.nodes(self._tenant_id, execution_id, after=page.next)
+            page = self._records.nodes(self._tenant_id, execution_id, states=states, after=page.next)
             found.extend(page.items)
         return found
+
+    def summary(self, execution_id: UUID) -> Sequence[NodeSummary]:
+        """What the elements of each node come to; nodes that are simply pending have none."""
+        return self._records.summary(self._tenant_id, execution_id)
 
     def logs(self, execution_id: UUID) -> list[LogRecord]:
         """Every line its nodes printed and logged, oldest first."""
@@ -351,36 +362,3 @@ def _graph_of(stored: StoredVersion) -> Graph:
             version=str(stored.id),
             reason=reason,
         ) from error
-
-
-def failure_of(record: ExecutionRecord) -> Exception:
-    """What to raise for an execution that did not complete."""
-    error = dict(record.error or {})
-    if record.state is ExecutionState.CANCELLED:
-        by = f" by {record.cancel_requested_by}" if record.cancel_requested_by else ""
-        return ExecutionCancelledError(
-            "cancelled", f"Execution {record.id} of {record.workflow_name} was cancelled{by}.", execution=str(record.id)
-        )
-    node = error.get("node")
-    if not node:
-        return ExecutionError(
-            str(error.get("code", "failed")),
-            f"Execution {record.id} of {record.workflow_name} failed: {error.get('message', 'no reason was recorded')}",
-            execution=str(record.id),
-        )
-    element = error.get("element") or []
-    place = f"{node}[{', '.join(map(str, element))}]" if element else str(node)
-    code = str(error.get("code", "user_error"))
-    kind = {"timeout": NodeTimeoutError, "worker_lost": WorkerLostError}.get(code, NodeError)
-    trace = str(error.get("traceback", ""))
-    return kind(
-        code,
-        f"Node {place} of {record.workflow_name} failed: {error.get('type', 'error')}: {error.get('message', '')}"
-        + (f"\n\n{trace.rstrip()}" if trace else ""),
-        f"`wfp executions show {record.id}` shows every node; `wfp executions retry {record.id}` goes on from here.",
-        execution=str(record.id),
-        node=str(node),
-        element=list(element),
-        traceback=trace,
-        type=error.get("type", ""),
-    )

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from wfplatform.app.approvals import decide, signal
 from wfplatform.app.executions import Executions
+from wfplatform.app.why import why
 from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles
 from wfplatform.core.execution import Element
 from wfplatform.core.record import ExecutionRecord, LogRecord, NodeExecutionRecord
+from wfplatform.core.why import Reason
 
 __all__ = ["Execution", "StartedExecutions"]
 
@@ -129,6 +131,10 @@ class Execution:
             ConflictError: it has not failed.
         """
         self._executions.ask(self._id, "retry")
+
+    def why(self) -> list[Reason]:
+        """Why it is not further: one sentence for each node that has not ended, and what holds it as a whole."""
+        return why(self._executions, self._id)
 
     def nodes(self) -> Sequence[NodeExecutionRecord]:
         """What is recorded of each node and element that has begun."""

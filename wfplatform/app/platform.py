@@ -10,6 +10,7 @@ from uuid import UUID
 
 from wfplatform.app.executions import Executions
 from wfplatform.app.handle import Execution, StartedExecutions
+from wfplatform.app.sharing import Sharing
 from wfplatform.authoring.document import from_document
 from wfplatform.authoring.platform import RunOptions
 from wfplatform.authoring.stale import CHANGED_ON_DISK
@@ -127,6 +128,11 @@ class WorkflowPlatform:
                 requirements=dict(code.requirements),
             )
         )
+
+    @property
+    def sharing(self) -> Sharing:
+        """Concurrency limits and circuit breakers, to see and to set."""
+        return self.executions.sharing
 
     def approvals(self) -> Sequence[AwaitedRecord]:
         """What waits for a person to decide."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from wfplatform.core.execution import ExecutionState
+from wfplatform.core.execution import ExecutionState, NodeState
 from wfplatform.core.forecast import KeptResult
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import NewExecution, Publication, StoredRun, StoredVersion, Wanted
-from wfplatform.core.record import AwaitedRecord, EndedExecution, ExecutionRecord, LogRecord, NodeExecutionRecord, Page
+from wfplatform.core.record import (
+    AwaitedRecord,
+    EndedExecution,
+    ExecutionRecord,
+    LogRecord,
+    NodeExecutionRecord,
+    NodeSummary,
+    Page,
+)
 
 __all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Past", "Records"]
 
@@ -66,8 +74,14 @@ class Records(Protocol):
         """A workflow version."""
         ...
 
-    def nodes(self, tenant_id: UUID, execution_id: UUID, *, after: str | None = None) -> Page[NodeExecutionRecord]:
-        """Nodes and elements that have begun, a page at a time."""
+    def nodes(
+        self, tenant_id: UUID, execution_id: UUID, *, states: Collection[NodeState] = (), after: str | None = None
+    ) -> Page[NodeExecutionRecord]:
+        """Nodes and elements that have begun, in these states if any is told, a page at a time."""
+        ...
+
+    def summary(self, tenant_id: UUID, execution_id: UUID) -> Sequence[NodeSummary]:
+        """What the elements of each node come to, by node."""
         ...
 
     def logs(self, tenant_id: UUID, execution_id: UUID, *, after: str | None = None) -> Page[LogRecord]:

@@ -108,8 +108,8 @@ def run_engine(
         runner=run_segment,
         on_outcomes=lambda body: loop.post(OutcomesArrived(body)),
         on_lost=lambda losses: loop.post(*(TaskLost(*loss) for loss in losses)),
-        on_away=lambda: loop.post(ClusterAway()),
-        on_back=lambda: loop.post(ClusterBack()),
+        on_away=lambda: _tell_away(loop, cluster, away=True),
+        on_back=lambda: _tell_away(loop, cluster, away=False),
         on_workers=cluster.see,
     )
     costs = Costs(store)
@@ -173,6 +173,11 @@ def run_engine(
     except ConflictError:
         lease.lost = True
     return _end(engine_id, lease, orchestrator, store, executor, listener, notifier)
+
+
+def _tell_away(loop: EngineLoop, cluster: ClusterFacts, *, away: bool) -> None:
+    loop.post(ClusterAway() if away else ClusterBack())
+    cluster.tell_away(away=away)
 
 
 def _collect_seldom() -> None:

@@ -31,6 +31,7 @@ from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
 from wfplatform.engine.testing.memory_past import MemoryPast
+from wfplatform.engine.testing.memory_sharing import MemoryShared
 from wfplatform.executors.inline import InlineExecutor
 from wfplatform.worker import capture
 from wfplatform.worker.attempt import Attempt, Watch
@@ -61,6 +62,7 @@ class InlinePlatform(WorkflowPlatform):
                 catalog=MemoryCatalog(self.store),
                 records=MemoryReader(self.store),
                 past=MemoryPast(self.store),
+                shared=MemoryShared(self.store.sharing, self.store.now),
                 changes=self._changes,
                 notifier=self,
                 open_value=lambda output: open_output(output, self.artifacts.load),

@@ -26,6 +26,7 @@ from wfplatform.store.notify import Listener, PostgresNotifier
 from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
 from wfplatform.store.server_address import with_network_timeouts
+from wfplatform.store.shared import Shared
 
 __all__ = ["EmbeddedPlatform"]
 
@@ -72,6 +73,7 @@ class EmbeddedPlatform(WorkflowPlatform):
                 catalog=Catalog(self._database),
                 records=self.reader,
                 past=PastReader(self._database),
+                shared=Shared(self._database),
                 changes=changes,
                 notifier=self._notifier,
                 open_value=lambda output: open_output(output, self.artifacts.load),

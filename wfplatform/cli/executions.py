@@ -11,6 +11,7 @@ import typer
 from wfplatform.cli.command import COMPLETED, command, command_group
 from wfplatform.cli.connection import connected
 from wfplatform.cli.screen import STYLE, Screen
+from wfplatform.cli.why import why
 from wfplatform.core.execution import ExecutionState, NodeState
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.errors import NotFoundError, UnreachableError, UserError
@@ -34,10 +35,11 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show the progress un
 
 def add_to(root: typer.Typer) -> None:
     """Add the group to the root."""
-    group = command_group("executions", "Executions: list, show, logs, cancel, pause, resume, retry, signal.")
+    group = command_group("executions", "Executions: list, show, logs, why, cancel, pause, resume, retry, signal.")
     command(group, "list")(list_executions)
     command(group)(show)
     command(group)(logs)
+    command(group)(why)
     command(group)(cancel)
     command(group)(pause)
     command(group)(resume)

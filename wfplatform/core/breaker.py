@@ -55,12 +55,12 @@ class BreakerState:
 
     Args:
         opened_at: when it opened; None while it is closed.
-        until: until when none may pass; None while it is closed.
+        until_at: until when none may pass; None while it is closed.
         window: calls of the last seconds, oldest first; of an open one those that opened it.
     """
 
     opened_at: datetime | None = None
-    until: datetime | None = None
+    until_at: datetime | None = None
     window: tuple[Calls, ...] = ()
 
     @property
@@ -84,9 +84,9 @@ CLOSED: Final = BreakerState()
 
 def position(state: BreakerState, now: datetime) -> Position:
     """How a breaker stands at an instant."""
-    if state.until is None:
+    if state.until_at is None:
         return Position.CLOSED
-    return Position.OPEN if now < state.until else Position.HALF_OPEN
+    return Position.OPEN if now < state.until_at else Position.HALF_OPEN
 
 
 def after(state: BreakerState, breaker: Breaker, completed: int, failed: int, now: datetime) -> BreakerState:
@@ -103,7 +103,7 @@ def after(state: BreakerState, breaker: Breaker, completed: int, failed: int, no
             return state  # these began before it opened
         case Position.HALF_OPEN if failed:
             return BreakerState(
-                opened_at=state.opened_at, until=now + timedelta(seconds=breaker.open_s), window=state.window
+                opened_at=state.opened_at, until_at=now + timedelta(seconds=breaker.open_s), window=state.window
             )
         case Position.HALF_OPEN:
             return CLOSED if completed else state
@@ -120,7 +120,7 @@ def after(state: BreakerState, breaker: Breaker, completed: int, failed: int, no
     bad, total = counted.counted
     if total < breaker.calls or bad < breaker.failure_share * total:
         return counted
-    return BreakerState(opened_at=now, until=now + timedelta(seconds=breaker.open_s), window=counted.window)
+    return BreakerState(opened_at=now, until_at=now + timedelta(seconds=breaker.open_s), window=counted.window)
 
 
 class BreakerStore(Protocol):

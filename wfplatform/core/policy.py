@@ -263,6 +263,8 @@ class Breaker:
         for option, seconds in (("window_s", self.window_s), ("open_s", self.open_s)):
             fits = _is_number(seconds) and 0 < seconds <= MAX_TIMEOUT_S
             _check(fits, f"breaker_{option.removesuffix('_s')}", f"Breaker.{option} {expected}, got {seconds!r}.")
+            object.__setattr__(self, option, float(seconds))
+        object.__setattr__(self, "failure_share", float(self.failure_share))
         object.__setattr__(self, "on_open", _word_of("breaker_on_open", "Breaker.on_open", OnOpen, self.on_open))
 
 

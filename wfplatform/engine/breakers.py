@@ -73,6 +73,6 @@ class Breakers:
         return self._learn(keys, self._store.breakers(list(keys))) if keys else set()
 
     def _learn(self, keys: set[BreakerKey], found: Mapping[BreakerKey, BreakerState]) -> set[BreakerKey]:
-        changed = {key for key in keys if found.get(key, CLOSED).until != self._known.get(key, CLOSED).until}
+        changed = {key for key in keys if found.get(key, CLOSED).until_at != self._known.get(key, CLOSED).until_at}
         self._known |= {key: found.get(key, CLOSED) for key in keys}
         return changed

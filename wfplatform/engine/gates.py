@@ -133,7 +133,7 @@ class Gates:
     @property
     def next_at(self) -> datetime | None:
         """When an open circuit breaker is to be looked at again."""
-        waits = (ticket.until for live in self._holding.values() for ticket in live.tickets.values())
+        waits = (ticket.until_at for live in self._holding.values() for ticket in live.tickets.values())
         return min((until for until in waits if until is not None), default=None)
 
     def look(self) -> None:
@@ -159,7 +159,11 @@ class Gates:
         self._review(self._breakers.report())
         now = self._clock.now()
         for live in list(self._holding.values()):
-            over = [place for place, ticket in live.tickets.items() if ticket.until is not None and ticket.until <= now]
+            over = [
+                place
+                for place, ticket in live.tickets.items()
+                if ticket.until_at is not None and ticket.until_at <= now
+            ]
             for place in over:
                 self._forget(live, place)
         if self._asked or self._returned or (self._is_due and self._holding):
@@ -229,7 +233,7 @@ class Gates:
                 self._apply(live, Refused(*place, described(error, f"tell to which slots {node.id} belongs")))
                 continue
             ticket = self._ticket(live, node, place[1], value)
-            if ticket is None or ticket.gates or ticket.until is not None:
+            if ticket is None or ticket.gates or ticket.until_at is not None:
                 found[place] = ticket
         return found
 
@@ -241,10 +245,10 @@ class Gates:
             state = self._breakers.state(live.claim.tenant_id, breaker.name)
             match position(state, self._clock.now()):
                 case Position.OPEN if breaker.on_open is OnOpen.FAIL:
-                    self._apply(live, Refused(node.id, element, _refusal(node, breaker.name, state.until)))
+                    self._apply(live, Refused(node.id, element, _refusal(node, breaker.name, state.until_at)))
                     return None
                 case Position.OPEN:
-                    until = state.until
+                    until = state.until_at
                 case Position.HALF_OPEN:
                     gates.append(Gate(_BREAKER + breaker.name, 1, f"the circuit breaker {breaker.name}"))
                 case Position.CLOSED:
@@ -257,7 +261,7 @@ class Gates:
         waits = f"the circuit breaker {breaker.name} is open until {until:%H:%M:%S} UTC" if breaker and until else ""
         return Ticket(
             gates=tuple(sorted(gates)),
-            until=until,
+            until_at=until,
             breaker=breaker.name if breaker else "",
             reason=waits or _reason(gates),
         )
@@ -266,7 +270,7 @@ class Gates:
         live.tickets[place] = ticket
         self._holding[live.id] = live
         self._to_plan[live.id] = live  # with what it leaves out
-        if ticket.until is None:
+        if ticket.until_at is None:
             self._ask_next(live, place, ticket)
 
     def _ask_next(self, live: Live, place: tuple[str, Element], ticket: Ticket) -> None:

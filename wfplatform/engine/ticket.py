@@ -17,18 +17,18 @@ class Ticket:
     Args:
         gates: of which it needs a slot each.
         got: how many of these it has.
-        until: when it is to be looked at again, because a circuit breaker is open; None = it is not.
+        until_at: when it is to be looked at again, because a circuit breaker is open; None = it is not.
         breaker: the circuit breaker of what its element uses; empty = none.
         reason: why it waits.
     """
 
     gates: tuple[Gate, ...]
     got: int = 0
-    until: datetime | None = None
+    until_at: datetime | None = None
     breaker: str = ""
     reason: str = ""
 
     @property
     def is_ready(self) -> bool:
         """Whether its element may begin."""
-        return self.until is None and self.got == len(self.gates)
+        return self.until_at is None and self.got == len(self.gates)

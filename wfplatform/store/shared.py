@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 
 from wfplatform.core.breaker import BreakerRecord, BreakerState, Calls
 from wfplatform.core.slot import LimitRecord, SlotRecord
+from wfplatform.core.why import EngineRecord
 from wfplatform.store import statement
 from wfplatform.store.database import Database
 from wfplatform.store.failure import explained
@@ -41,13 +42,20 @@ where %(execution)s::uuid is null
    or s.gate in (select o.gate from slot o where o.execution_id = %(execution)s and o.number is null)
    or s.execution_id = %(execution)s
 order by s.gate, s.number nulls last, s.priority desc, s.asked_at limit %(limit)s"""  # noqa: S608 - made of constants
-_BREAKERS: Final = "select name, opened_at, until, calls, updated_at from breaker order by name limit 1000"
+_BREAKERS: Final = "select name, opened_at, until_at, calls, updated_at from breaker order by name limit 1000"
 _SET_BREAKER: Final = """
-insert into breaker (tenant_id, name, opened_at, until)
+insert into breaker (tenant_id, name, opened_at, until_at)
 values (%(tenant)s, %(name)s, case when %(open_s)s::float8 is not null then clock_timestamp() end,
     clock_timestamp() + make_interval(secs => %(open_s)s))
-on conflict (tenant_id, name) do update set opened_at = excluded.opened_at, until = excluded.until, calls = '[]',
+on conflict (tenant_id, name) do update set opened_at = excluded.opened_at, until_at = excluded.until_at, calls = '[]',
     updated_at = clock_timestamp()"""
+
+
+_ENGINES: Final = """
+select g.id, g.host, g.pid, (g.facts ->> 'slots')::int as workers, coalesce(g.facts -> 'resources', '[]') as resources,
+    coalesce((g.facts ->> 'away')::bool, false) as away,
+    (select count(*) from execution e where e.engine_id = g.id) as executions
+from engine g where g.fenced_at is null and g.lease_expires_at > clock_timestamp() order by g.id"""
 
 
 class Shared:
@@ -82,7 +90,7 @@ class Shared:
         return [
             BreakerRecord(
                 name=row["name"],
-                state=breaker_state(row["opened_at"], row["until"], row["calls"]),
+                state=breaker_state(row["opened_at"], row["until_at"], row["calls"]),
                 updated_at=row["updated_at"].astimezone(UTC),
             )
             for row in self._rows(tenant_id, _BREAKERS)
@@ -91,6 +99,11 @@ class Shared:
     def set_breaker(self, tenant_id: UUID, name: str, *, open_s: float | None) -> None:
         """Open a circuit breaker for so many seconds, or close it."""
         self._write(tenant_id, _SET_BREAKER, {"tenant": tenant_id, "name": name, "open_s": open_s})
+
+    def engines(self) -> Sequence[EngineRecord]:
+        """Engines that hold a lease; `executions` counts those of the tenant that can be seen."""
+        with explained(), self._database.driver() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            return [EngineRecord(**row) for row in cursor.execute(_ENGINES).fetchall()]
 
     def _rows(self, tenant_id: UUID, query: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         with explained(), self._database.driver() as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -103,10 +116,12 @@ class Shared:
             connection.execute(query, values)
 
 
-def breaker_state(opened_at: datetime | None, until: datetime | None, calls: Sequence[Sequence[Any]]) -> BreakerState:
+def breaker_state(
+    opened_at: datetime | None, until_at: datetime | None, calls: Sequence[Sequence[Any]]
+) -> BreakerState:
     """What a row says."""
     return BreakerState(
         opened_at=opened_at and opened_at.astimezone(UTC),
-        until=until and until.astimezone(UTC),
+        until_at=until_at and until_at.astimezone(UTC),
         window=tuple(Calls(*one) for one in calls),
     )

@@ -25,7 +25,7 @@ __all__ = ["PostgresSharing"]
 type Connection = psycopg.Connection[tuple[Any, ...]]
 
 _BREAKERS: Final = """
-select b.tenant_id, b.name, b.opened_at, b.until, b.calls
+select b.tenant_id, b.name, b.opened_at, b.until_at, b.calls
 from json_to_recordset(%(rows)s::json) as u(tenant_id uuid, name text)
 join breaker b on b.tenant_id = u.tenant_id and b.name = u.name
 order by 1, 2"""
@@ -34,9 +34,9 @@ insert into breaker (tenant_id, name)
 select tenant_id, name from json_to_recordset(%(rows)s::json) as u(tenant_id uuid, name text) order by 1, 2
 on conflict do nothing"""
 _SET_BREAKERS: Final = """
-update breaker b set opened_at = u.opened_at, until = u.until, calls = u.calls, updated_at = clock_timestamp()
+update breaker b set opened_at = u.opened_at, until_at = u.until_at, calls = u.calls, updated_at = clock_timestamp()
 from json_to_recordset(%(rows)s::json) as u(
-    tenant_id uuid, name text, opened_at timestamptz, until timestamptz, calls json)
+    tenant_id uuid, name text, opened_at timestamptz, until_at timestamptz, calls json)
 where b.tenant_id = u.tenant_id and b.name = u.name"""
 
 
@@ -108,7 +108,7 @@ class PostgresSharing:
                     "tenant_id": str(tenant_id),
                     "name": name,
                     "opened_at": state.opened_at and state.opened_at.isoformat(),
-                    "until": state.until and state.until.isoformat(),
+                    "until_at": state.until_at and state.until_at.isoformat(),
                     "calls": state.window,
                 }
                 for (tenant_id, name), state in found.items()
@@ -122,8 +122,8 @@ class PostgresSharing:
 def _read(connection: Connection, keys: Sequence[BreakerKey], *, lock: bool = False) -> dict[BreakerKey, BreakerState]:
     query = _BREAKERS + (" for update of b" if lock else "")
     return {
-        (tenant_id, name): breaker_state(opened_at, until, calls)
-        for tenant_id, name, opened_at, until, calls in connection.execute(query, {"rows": _keys(keys)})
+        (tenant_id, name): breaker_state(opened_at, until_at, calls)
+        for tenant_id, name, opened_at, until_at, calls in connection.execute(query, {"rows": _keys(keys)})
     }
 
 

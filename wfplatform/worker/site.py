@@ -220,6 +220,7 @@ class Site:
     def _describe(self) -> Mapping[str, Any]:
         return {
             "environment": self._environment,
+            "resources": {k: v for k, v in self._worker.state.total_resources.items() if k != CPU_PLACE},
             "host": platform.node(),
             "pid": os.getpid(),
             "threads": threading.active_count(),

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import wfplatform
+from tests.unit.authoring.policies import POLICIES, SECONDS, TEXT
 from wfplatform.authoring.document import (
     MAX_DOCUMENT_BYTES,
     definition_digest,
@@ -39,25 +40,12 @@ from wfplatform.core.graph import (
     ParameterRef,
     PathStep,
 )
-from wfplatform.core.policy import (
-    Across,
-    Breaker,
-    Cache,
-    Lane,
-    Limit,
-    OnFailure,
-    OnOpen,
-    OnSkip,
-    Policy,
-    Retry,
-    WorkflowPolicy,
-)
+from wfplatform.core.policy import Limit, Policy, Retry, WorkflowPolicy
 from wfplatform.errors import DefinitionError
 
 SCHEMA = jsonschema.Draft202012Validator(document_schema())
 
 PLACE = st.floats(-1e6, 1e6).map(lambda place: place + 0.0)  # minus zero is zero on a canvas
-TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 KEYS = TEXT | st.sampled_from(["$ref", "$list", "$literal", "$", "a/b", "after", "guard", "path"])
 NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,6}", fullmatch=True)
 PORTS = NAMES | st.sampled_from(["after", "guard", "result", "x.y", "10", "9"])
@@ -68,51 +56,6 @@ JSON = st.recursive(
 )
 STEPS = st.builds(PathStep, TEXT | st.integers()) | st.builds(PathStep, TEXT, attribute=st.just(value=True))
 PATHS = st.lists(STEPS, max_size=2).map(tuple)
-SECONDS = st.floats(0.001, 86_400)
-RETRIES = st.builds(
-    Retry,
-    attempts=st.integers(1, 9),
-    delay_s=SECONDS,
-    backoff=st.floats(1, 9),
-    jitter=st.floats(0, 1),
-    max_delay_s=SECONDS,
-    on=st.lists(TEXT.filter(bool), max_size=2).map(tuple),
-    never_on=st.lists(TEXT.filter(bool), max_size=2).map(tuple),
-)
-WORDS = st.lists(TEXT.filter(bool), max_size=2).map(tuple)
-CACHES = st.builds(
-    Cache,
-    expires_s=st.none() | SECONDS,
-    salt=TEXT,
-    ignore=st.lists(TEXT, max_size=2).map(tuple),
-    packages=WORDS,
-    variables=WORDS,
-)
-POLICIES = st.builds(
-    Policy,
-    retry=st.none() | RETRIES,
-    timeout_s=st.none() | SECONDS,
-    cache=st.none() | CACHES,
-    lane=st.sampled_from(Lane),
-    resources=st.dictionaries(TEXT, SECONDS, max_size=2),
-    priority=st.integers(-9, 9),
-    limit=st.none()
-    | st.builds(Limit, TEXT.filter(bool), st.integers(1, 9), st.sampled_from(Across), st.none() | TEXT.filter(bool)),
-    breaker=st.none()
-    | st.builds(
-        Breaker,
-        TEXT.filter(bool),
-        failure_share=st.floats(0.01, 1),
-        calls=st.integers(1, 99),
-        window_s=st.floats(0.1, 1e4),
-        open_s=st.floats(0.1, 1e4),
-        on_open=st.sampled_from(OnOpen),
-    ),
-    on_failure=st.sampled_from(OnFailure),
-    on_skip=st.sampled_from(OnSkip),
-    effect=st.booleans(),
-    tags=st.lists(TEXT, max_size=2).map(tuple),
-)
 PARAMETERS = st.builds(
     Parameter,
     name=NAMES,

@@ -44,7 +44,7 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
 
 def test_open_it_stays_so_for_its_time_whatever_is_told_and_then_lets_one_try() -> None:
     state = opened()
-    assert state.until == at(30)
+    assert state.until_at == at(30)
     assert after(state, API, 5, 0, at(29.9)) == state
     assert position(state, at(29.9)) is Position.OPEN
     assert position(state, at(30)) is Position.HALF_OPEN
@@ -53,7 +53,7 @@ def test_open_it_stays_so_for_its_time_whatever_is_told_and_then_lets_one_try() 
 def test_a_try_that_completes_closes_it_and_one_that_fails_opens_it_again() -> None:
     assert after(opened(), API, 1, 0, at(31)) == CLOSED
     again = after(opened(), API, 0, 1, at(31))
-    assert (again.opened_at, again.until) == (T0, at(61))
+    assert (again.opened_at, again.until_at) == (T0, at(61))
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 40)), max_size=30))
@@ -63,7 +63,7 @@ def test_it_never_keeps_more_than_its_window_and_opens_only_for_a_reason(calls: 
         now += timedelta(seconds=passed_s)
         before, state = state, after(state, API, good, bad, now)
         assert len(state.window) <= 62
-        if state.until is not None and before.until is None:
+        if state.until_at is not None and before.until_at is None:
             failed, total = state.counted
             assert total >= API.calls
             assert failed >= API.failure_share * total

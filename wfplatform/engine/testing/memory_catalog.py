@@ -6,7 +6,7 @@ The same methods as the catalog and the reader over PostgreSQL have. Refuses: pa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import fmean
 from typing import Final
@@ -203,13 +203,16 @@ class MemoryReader:
             rows = [row for row in self._store.contents.executions.values() if row.tenant_id == tenant_id]
         return Page(sorted(rows, key=lambda row: row.id, reverse=True), None, len(rows))
 
-    def nodes(self, tenant_id: UUID, execution_id: UUID, *, after: str | None = None) -> Page[NodeExecutionRecord]:
+    def nodes(
+        self, tenant_id: UUID, execution_id: UUID, *, states: Collection[NodeState] = (), after: str | None = None
+    ) -> Page[NodeExecutionRecord]:
         """What is recorded of the nodes of an execution, by node and element."""
         self.execution(tenant_id, execution_id)
         with self._store.transaction():
             elements = self._store.contents.elements.get(execution_id, {}) if after is None else {}
             known = sorted(elements.items(), key=lambda item: item[0])
-            return Page([_node(execution_id, *key, element) for key, element in known])
+            found = [_node(execution_id, *key, element) for key, element in known]
+        return Page([one for one in found if not states or one.state in states])
 
     def summary(self, tenant_id: UUID, execution_id: UUID) -> Sequence[NodeSummary]:
         """What the elements of each node come to, by node."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,7 +10,8 @@ from uuid import UUID
 
 from wfplatform.core.breaker import CLOSED, BreakerKey, BreakerRecord, BreakerState, after
 from wfplatform.core.policy import Breaker
-from wfplatform.core.slot import Asked, Exchange, Granted, LimitRecord, Slot
+from wfplatform.core.slot import Asked, Exchange, Granted, LimitRecord, Slot, SlotRecord
+from wfplatform.core.why import EngineRecord
 from wfplatform.engine.testing.memory_contents import MemoryContents
 
 __all__ = ["HeldSlot", "MemoryShared", "MemorySharing"]
@@ -22,7 +24,9 @@ class HeldSlot:
     asked: Asked
     tenant_id: UUID
     turn: int
+    asked_at: datetime
     number: int = 0
+    granted_at: datetime | None = None
 
 
 class MemorySharing:
@@ -53,7 +57,9 @@ class MemorySharing:
             if self._owner(one.slot) == engine_id and _key(one.slot) not in self.slots:
                 self._turn += 1
                 tenant_id = self._contents.executions[one.slot.execution_id].tenant_id
-                self.slots[_key(one.slot)] = HeldSlot(asked=one, tenant_id=tenant_id, turn=self._turn)
+                self.slots[_key(one.slot)] = HeldSlot(
+                    asked=one, tenant_id=tenant_id, turn=self._turn, asked_at=self._now()
+                )
         owners = [self._owner(held.asked.slot) for held in self._grant()]
         mine = [
             held for held in self.slots.values() if held.number > known and self._owner(held.asked.slot) == engine_id
@@ -80,6 +86,7 @@ class MemorySharing:
                 if place <= most - count:
                     self._number += 1
                     held.number = self._number
+                    held.granted_at = self._now()
                     granted.append(held)
         return granted
 
@@ -92,6 +99,14 @@ class MemorySharing:
         for key, (breaker, completed, failed) in calls.items():
             self.states[key] = after(self.states.get(key, CLOSED), breaker, completed, failed, self._now())
         return self.breakers(list(calls))
+
+    def workflow(self, execution_id: UUID) -> str:
+        """The name of an execution's workflow."""
+        return self._contents.executions[execution_id].workflow_name
+
+    def owners(self) -> Mapping[UUID, int]:
+        """Engine -> how many executions it has."""
+        return Counter(row.engine_id for row in self._contents.executions.values() if row.engine_id is not None)
 
     def owned(self) -> list[HeldSlot]:
         """Slots of executions that are in an engine's hands."""
@@ -144,6 +159,38 @@ class MemoryShared:
         else:
             self._sharing.limits[tenant_id, name] = most
 
+    def slots(self, tenant_id: UUID, execution_id: UUID | None = None, *, limit: int = 1000) -> Sequence[SlotRecord]:
+        """Slots held and asked for; of an execution with those that others hold of what it waits for."""
+        known = [held for held in self._sharing.owned() if held.tenant_id == tenant_id]
+        waited = {one.asked.gate.key for one in known if one.asked.slot.execution_id == execution_id and not one.number}
+        found = [
+            SlotRecord(
+                gate=held.asked.gate.key,
+                called=held.asked.gate.called,
+                most=self._sharing.limits.get((tenant_id, held.asked.gate.name or ""), held.asked.gate.most),
+                execution_id=held.asked.slot.execution_id,
+                workflow_name=self._sharing.workflow(held.asked.slot.execution_id),
+                node=held.asked.slot.node,
+                element=held.asked.slot.element,
+                priority=held.asked.priority,
+                asked_at=held.asked_at,
+                granted_at=held.granted_at,
+            )
+            for held in sorted(
+                known, key=lambda one: (one.asked.gate.key, not one.number, one.number, -one.asked.priority, one.turn)
+            )
+            if execution_id in (None, held.asked.slot.execution_id) or held.asked.gate.key in waited
+        ]
+        return found[:limit]
+
+    def engines(self) -> Sequence[EngineRecord]:
+        """The one that is there."""
+        held = self._sharing.owners()
+        return [
+            EngineRecord(id=engine, host="", pid=None, workers=None, resources=(), executions=count)
+            for engine, count in held.items()
+        ]
+
     def breakers(self, tenant_id: UUID) -> Sequence[BreakerRecord]:
         """Circuit breakers of which calls were counted."""
         states = sorted(self._sharing.states.items(), key=lambda one: one[0][1])
@@ -157,7 +204,7 @@ class MemoryShared:
         """Open a circuit breaker for so many seconds, or close it."""
         now = self._now()
         self._sharing.states[tenant_id, name] = (
-            BreakerState(opened_at=now, until=now + timedelta(seconds=open_s)) if open_s is not None else CLOSED
+            BreakerState(opened_at=now, until_at=now + timedelta(seconds=open_s)) if open_s is not None else CLOSED
         )
 
 

@@ -45,7 +45,7 @@ create table breaker (
     tenant_id uuid not null references tenant (id),
     name text not null,
     opened_at timestamptz,
-    until timestamptz,
+    until_at timestamptz,
     calls json not null default '[]',
     updated_at timestamptz not null default now(),
     primary key (tenant_id, name)
