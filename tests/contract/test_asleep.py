@@ -83,3 +83,10 @@ def test_one_that_woke_is_taken_over_like_any_other(subject: Any) -> None:
     assert len(looked(subject, owner).claims) == 1
     assert subject.store.take_over(other) == 1
     assert [(one.id, one.woken) for one in looked(subject, other).claims] == [(claim.id, False)]
+
+
+def test_one_that_is_due_soon_is_taken_by_who_looks_ahead(subject: Any) -> None:
+    owner = engine(subject)
+    claim = laid_down(subject, owner, subject.store.now() + timedelta(seconds=100))
+    assert subject.store.look(owner, claims=1, ahead_s=10.0).claims == []
+    assert [one.id for one in subject.store.look(owner, claims=1, ahead_s=200.0).claims] == [claim.id]

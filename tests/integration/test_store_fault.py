@@ -277,7 +277,7 @@ def test_what_a_claim_took_whose_answer_was_lost_is_not_lost(
     known = store.look(engine, claims=1).claims[0]
     with connect(dsn, role=Role.ENGINE) as connection:
         # What the server has after a claim whose answer never came.
-        connection.execute(statement.CLAIM, {"engine": engine, "limit": 1})
+        connection.execute(statement.CLAIM, {"engine": engine, "limit": 1, "ahead_s": 0.0})
     cut(dsn)
     found = store.look(engine, claims=9).claims
     assert [(claim.id, claim.epoch) for claim in found] == [(ids[1], 2), (ids[2], 1)]

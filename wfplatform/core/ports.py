@@ -326,10 +326,10 @@ class LeaseStore(Protocol):
 class EngineStore(Protocol):
     """What an engine reads and writes."""
 
-    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0) -> Found:
+    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0, ahead_s: float = 0.0) -> Found:
         """Take up to `claims` executions that nobody owns and that are to run, and read up to `commands` commands for what
         the engine then owns. The epoch of an execution grows by one when it is taken; a pending one runs. One that is asleep is
-        taken when it is due, or when there is a command for it.
+        taken when it is due within `ahead_s`, or when there is a command for it.
         """
         ...
 

@@ -59,6 +59,8 @@ class Batch:
         for recorded in step.recorded:
             self.records.append(NodeRecord(live.id, epoch, recorded))
             run, element = recorded.run, recorded.element
+            if recorded.outcome is not None and recorded.outcome.outputs and not recorded.outcome.worker:
+                live.at_hand[recorded.node, element] = recorded.outcome.outputs
             if live.cache_keys and run.state.final and len(element) <= live.execution.nodes[recorded.node].rank:
                 self._keep(live, recorded.node, element, recorded.outcome)
         paused = before.paused_at is not live.execution.paused_at

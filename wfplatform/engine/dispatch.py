@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from wfplatform.compiler.dask_graph import ClusterTask
@@ -108,6 +108,8 @@ class Dispatch:
         if made is None:
             return []
         tasks, parts, owners, keys = made
+        for live, _ in planned:
+            live.at_hand.clear()
         for segment, _ in parts:
             live, key = owners[segment.id], keys[segment.id]
             live.flights.add(segment.id, segment.spans)
@@ -212,9 +214,15 @@ class Dispatch:
             loops = _unfinished_loops(live, one)
             wanted[live.id] = dict.fromkeys(key for keys in known.values() for key in keys)
             wanted[live.id] |= dict.fromkeys((node, (*element, turns - 1)) for (node, element), turns in loops.items())
+            for place in live.at_hand.keys() & wanted[live.id].keys():
+                if _is_whole(live.at_hand[place]):
+                    del wanted[live.id][place]
             listed.append((live, one, known, loops))
         outputs = committed_outputs(self._store, wanted)
-        return [(live, one, _Read(known, loops, outputs.get(live.id, {}))) for live, one, known, loops in listed]
+        return [
+            (live, one, _Read(known, loops, {**outputs.get(live.id, {}), **_at_hand(live)}))
+            for live, one, known, loops in listed
+        ]
 
 
 class _Made(NamedTuple):
@@ -232,6 +240,16 @@ class _Read(NamedTuple):
     known: Mapping[str, Sequence[tuple[str, Element]]]
     loops: Mapping[tuple[str, Element], int]
     outputs: Outputs
+
+
+def _at_hand(live: Live) -> Outputs:
+    """What need not be read, because this engine has just recorded it itself."""
+    return {place: outputs for place, outputs in live.at_hand.items() if _is_whole(outputs)}
+
+
+def _is_whole(outputs: Mapping[str, Any]) -> bool:
+    """Whether outputs say where their values are; those of trees may come without."""
+    return all(output.keys() & {"value", "body", "location"} for output in outputs.values())
 
 
 def _parts(live: Live, planned: Planned, read: _Read) -> Iterator[tuple[Segment, Part]]:

@@ -86,6 +86,7 @@ class Live:
         told_at_s: when its counters were last written, and `told`: what else was, its `standing` and its requests.
         shifted: its work on the cluster began or ended since its standing was last looked at.
         resting_since_s: since when it only waits, by the monotonic clock.
+        at_hand: what the engine itself has just recorded of elements, until what needs it is handed out -> their outputs.
         refusals: how often something of it could not be stored.
     """
 
@@ -109,6 +110,7 @@ class Live:
     told: Told = field(init=False)
     shifted: bool = False
     resting_since_s: float | None = None
+    at_hand: dict[tuple[str, Element], Mapping[str, Any]] = field(default_factory=dict)
     refusals: int = 0
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.overdue import Overdue
 from wfplatform.engine.planning import Planning
 from wfplatform.engine.reuse import Reuse
-from wfplatform.engine.sleepers import Sleepers
+from wfplatform.engine.sleepers import AHEAD_S, Sleepers
 from wfplatform.engine.timers import Timer, Timers
 from wfplatform.engine.versions import Versions
 from wfplatform.engine.vigil import Vigil
@@ -204,7 +204,7 @@ class Orchestrator:
     def next_timer_at(self) -> datetime | None:
         """When a waiting element is due, or an execution that nobody owns while it waits; or None."""
         at = min((at for at in (self._timers.next_at, self._gates.next_at) if at is not None), default=None)
-        wake_at = self._sleepers.next_at
+        wake_at = self._sleepers.look_at
         if wake_at is None or (at is not None and at <= wake_at) or not self._room:
             return at
         return wake_at
@@ -251,7 +251,9 @@ class Orchestrator:
 
     def _look(self) -> int:
         """Fetch what users and other engines want, and claim what is to run."""
-        claims, commands, wake_at = self._store.look(self.engine_id, claims=self._room, commands=_COMMANDS_AT_ONCE)
+        claims, commands, wake_at = self._store.look(
+            self.engine_id, claims=self._room, commands=_COMMANDS_AT_ONCE, ahead_s=AHEAD_S
+        )
         self._sleepers.seen(wake_at, self._clock.now())
         self._adopt(claims)
         for command in commands:

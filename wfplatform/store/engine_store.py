@@ -170,12 +170,12 @@ class PostgresEngineStore:
 
     # -- reading
 
-    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0) -> Found:
+    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0, ahead_s: float = 0.0) -> Found:
         """Take up to `claims` executions that nobody owns and that are to run, and read up to `commands` commands for what
         the engine then owns. The epoch of an execution grows by one when it is taken.
 
-        One that is asleep is taken when it is due or a command for it comes, one that has ended when a `retry` does. `runs` of
-        claims come without outputs; ask `outputs` for those that are needed.
+        One that is asleep is taken when it is due within `ahead_s` or a command for it comes, one that has ended when a `retry`
+        does. `runs` of claims come without outputs; ask `outputs` for those that are needed.
 
         Raises:
             ConflictError: code `fenced`.
@@ -192,7 +192,7 @@ class PostgresEngineStore:
                     known = list(self._handed_out[engine_id])
                     connection.execute(statement.RELEASED_UNKNOWN, {"engine": engine_id, "known": known})
                 if claims:
-                    cursor.execute(statement.CLAIM, {"engine": engine_id, "limit": claims})
+                    cursor.execute(statement.CLAIM, {"engine": engine_id, "limit": claims, "ahead_s": ahead_s})
                 told = connection.execute(statement.COMMANDS, {"engine": engine_id, "limit": commands})
                 due = connection.execute(statement.NEXT_WAKE)
                 rows = cursor.fetchall() if claims else []

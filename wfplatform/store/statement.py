@@ -220,7 +220,8 @@ with called as materialized (
     order by c.id limit %(limit)s for update of e skip locked
 ), due as materialized (
     select id from execution
-    where engine_id is null and is_asleep and wake_at <= clock_timestamp() and state in ('pending', 'running', 'waiting')
+    where engine_id is null and is_asleep and wake_at <= clock_timestamp() + make_interval(secs => %(ahead_s)s)
+      and state in ('pending', 'running', 'waiting')
     order by wake_at limit %(limit)s for update skip locked
 ), waiting as materialized (
     select id from execution where engine_id is null and not is_asleep and state in ('pending', 'running', 'waiting')

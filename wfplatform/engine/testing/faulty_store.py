@@ -81,7 +81,7 @@ class FaultyStore:
         self._faults = StoreFaults()
         self.away_until_s = 0.0
 
-    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0) -> Found:
+    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0, ahead_s: float = 0.0) -> Found:
         """As the store's; if the answer to the one before was lost, what it claimed is given up first, as in PostgreSQL."""
 
         def act() -> Found:
@@ -90,7 +90,7 @@ class FaultyStore:
                     if row.engine_id == engine_id and row.id not in self._known:
                         self._store.contents.update(row.id, engine_id=None)
             self._in_doubt = True
-            return self._store.look(engine_id, claims=claims, commands=commands)
+            return self._store.look(engine_id, claims=claims, commands=commands, ahead_s=ahead_s)
 
         found: Found = self._call("look", act, ())
         self._in_doubt = False

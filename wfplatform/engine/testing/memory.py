@@ -108,22 +108,22 @@ class MemoryStore:
 
     # -- reading
 
-    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0) -> Found:
+    def look(self, engine_id: UUID, *, claims: int = 0, commands: int = 0, ahead_s: float = 0.0) -> Found:
         """Take up to `claims` executions that nobody owns and that are to run, and read commands for what it owns."""
         with self._lock:
             self._fence(engine_id)
-            claimed = self._claim(engine_id, claims) if claims else ()
+            claimed = self._claim(engine_id, claims, ahead_s) if claims else ()
             return Found(claimed, self._commands(engine_id, commands), self._next_wake_at())
 
-    def _claim(self, engine_id: UUID, limit: int) -> Sequence[Claim]:
-        now, asleep = self.now(), self.contents.asleep
+    def _claim(self, engine_id: UUID, limit: int, ahead_s: float) -> Sequence[Claim]:
+        soon, asleep = self.now() + timedelta(seconds=ahead_s), self.contents.asleep
         told = [stored.command for stored in self.contents.commands.values() if not stored.done]
         retried = {command.execution_id for command in told if command.kind == "retry"}
         called = {command.execution_id for command in told}
         free = [row for row in self.contents.executions.values() if row.engine_id is None]
         ended = [row for row in free if row.state.final and row.id in retried]
         sleeping = [row for row in free if not row.state.final and row.id in asleep]
-        woken = [row for row in sleeping if row.id in called or _is_due(row.wake_at, now)]
+        woken = [row for row in sleeping if row.id in called or _is_due(row.wake_at, soon)]
         waiting = sorted((row for row in free if not row.state.final and row.id not in asleep), key=_urgency)
         picked = sorted((ended + woken + waiting)[:limit], key=_urgency)
         return [self._claimed(row, engine_id) for row in picked]
