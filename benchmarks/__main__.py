@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import workload
 from benchmarks.importing import import_time
+from benchmarks.promises import promises
 from benchmarks.result import LATEST, Result, machine, print_results, write_results
 from benchmarks.stage import Stage, stage
 from benchmarks.waiting import waiting
@@ -38,6 +39,7 @@ def workloads(*, full: bool) -> dict[str, Callable[[Stage], list[Result]]]:
     }
     if full:
         found["memory"] = lambda stage: [workload.memory(stage, 100_000)]
+        found["promises"] = lambda stage: promises(stage, 1_000, rounds)
         found["waiting"] = lambda stage: waiting(stage, 10_000)
     found["fan-out"] = lambda stage: workload.fan_outs(stage, sizes, both_ways_up_to=10_000 if full else 1_000)
     return found

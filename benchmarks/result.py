@@ -51,6 +51,21 @@ class Result:
         """Rounds that did not count."""
         return sum(len(figures.get("void", ())) for figures in self.figures.values() if isinstance(figures, Mapping))
 
+    @classmethod
+    def against(
+        cls, name: str, ours: float, most: float, unit: str, figures: Mapping[str, Any] | None = None
+    ) -> Result:
+        """A figure of ours that is to be at most so much."""
+        return cls(
+            name=name,
+            ratio=ours / most,
+            target=1.0,
+            at_most=True,
+            ours=f"{ours:.3g} {unit}",
+            theirs=f"{most:g} {unit}",
+            figures={"measured": ours, "unit": unit, **(figures or {})},
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The entry of the report."""
         return {

@@ -75,14 +75,14 @@ def waiting(stage: Stage, count: int) -> list[Result]:
     share = max(one_by_one["share"], together["share"])
     name = f"{count:,} waiting"
     return [
-        _against(f"{name}: opened", opened_s, OPENED_S, "s"),
-        _against(f"{name}: engine's memory", memory / 2**20, MEMORY_BYTES / 2**20, "MiB"),
-        _against(f"{name}: of one core", share * 100, SHARE * 100, "%"),
-        _against(f"{name}: late, p50, due one by one", p50 * 1000, LATE_P50_S * 1000, "ms", figures),
-        _against(f"{name}: late, p99, due one by one", p99 * 1000, LATE_P99_S * 1000, "ms", figures),
-        _against(f"{name}: all done, due at once", together["done_s"], TOGETHER_S, "s"),
-        _against(f"{name}: the same, engine killed", killed["done_s"], TOGETHER_S, "s"),
-        _against(f"{name}: all done, approved at random", answered_s, TOGETHER_S, "s"),
+        Result.against(f"{name}: opened", opened_s, OPENED_S, "s"),
+        Result.against(f"{name}: engine's memory", memory / 2**20, MEMORY_BYTES / 2**20, "MiB"),
+        Result.against(f"{name}: of one core", share * 100, SHARE * 100, "%"),
+        Result.against(f"{name}: late, p50, due one by one", p50 * 1000, LATE_P50_S * 1000, "ms", figures),
+        Result.against(f"{name}: late, p99, due one by one", p99 * 1000, LATE_P99_S * 1000, "ms", figures),
+        Result.against(f"{name}: all done, due at once", together["done_s"], TOGETHER_S, "s"),
+        Result.against(f"{name}: the same, engine killed", killed["done_s"], TOGETHER_S, "s"),
+        Result.against(f"{name}: all done, approved at random", answered_s, TOGETHER_S, "s"),
     ]
 
 
@@ -141,15 +141,3 @@ def _wait_until_waiting(stage: Stage, handles: Sequence[ExecutionHandle]) -> Non
 
 def _left_s(at: datetime) -> float:
     return (at - datetime.now(UTC)).total_seconds()
-
-
-def _against(name: str, ours: float, most: float, unit: str, figures: dict[str, Any] | None = None) -> Result:
-    return Result(
-        name=name,
-        ratio=ours / most,
-        target=1.0,
-        at_most=True,
-        ours=f"{ours:.3g} {unit}",
-        theirs=f"{most:g} {unit}",
-        figures={"measured": ours, "unit": unit, **(figures or {})},
-    )
