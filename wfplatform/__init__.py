@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wfplatform.authoring.branch import else_, if_, merge
     from wfplatform.authoring.context import NodeContext, current_node
+    from wfplatform.authoring.declaration import workflow
     from wfplatform.authoring.delay import delay
     from wfplatform.authoring.loop import loop
     from wfplatform.authoring.node import NodeFunction, node
     from wfplatform.authoring.output import Output, each, unmapped
     from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles, use_platform
-    from wfplatform.authoring.workflow import Workflow, workflow
+    from wfplatform.authoring.workflow import Workflow
+    from wfplatform.core.notice import Notice
     from wfplatform.core.policy import Breaker, Cache, Lane, Limit, OnFailure, OnSkip, Retry
     from wfplatform.errors import (
         ConflictError,
@@ -57,6 +59,7 @@ __all__ = [
     "NodeFunction",
     "NodeTimeoutError",
     "NotFoundError",
+    "Notice",
     "OnFailure",
     "OnSkip",
     "Output",
@@ -99,6 +102,7 @@ _HOME = {
     "Limit": "core.policy",
     "NodeContext": "authoring.context",
     "NodeFunction": "authoring.node",
+    "Notice": "core.notice",
     "OnFailure": "core.policy",
     "OnSkip": "core.policy",
     "Output": "authoring.output",
@@ -117,7 +121,7 @@ _HOME = {
     "unmapped": "authoring.output",
     "use_platform": "authoring.platform",
     "wait_for_event": "authoring.wait",
-    "workflow": "authoring.workflow",
+    "workflow": "authoring.declaration",
 }
 
 

@@ -15,6 +15,7 @@ from wfplatform.engine.testing.memory_sharing import MemoryShared
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import PostgresEngineStore
+from wfplatform.store.late_store import PostgresLateStore
 from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
 from wfplatform.store.shared import Shared
@@ -24,7 +25,9 @@ __all__ = ["dsn", "new_database", "postgres", "subject", "template"]
 
 
 class Subject(NamedTuple):
-    """A store with its faces: what engines use, what use cases write, what is read, what forecasts go by, and what is shared."""
+    """A store with its faces: what engines use, what use cases write, what is read, what forecasts go by, what is shared, who is
+    late.
+    """
 
     store: Any
     catalog: Any
@@ -32,6 +35,7 @@ class Subject(NamedTuple):
     past: Any
     sharing: Any
     shared: Any
+    late: Any
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -46,12 +50,19 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
             MemoryPast(memory),
             memory,
             MemoryShared(memory.sharing, memory.now),
+            memory,
         )
         return
     address = request.getfixturevalue("dsn")
     store, database = PostgresEngineStore(address), Database(address)
     yield Subject(
-        store, Catalog(database), Reader(database), PastReader(database), PostgresSharing(store), Shared(database)
+        store,
+        Catalog(database),
+        Reader(database),
+        PastReader(database),
+        PostgresSharing(store),
+        Shared(database),
+        PostgresLateStore(store),
     )
     store.close()
     database.close()

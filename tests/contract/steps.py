@@ -9,7 +9,8 @@ from uuid import UUID
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Claim, Commit, ExecutionChange, NewExecution, NodeRecord, Publication, StoredVersion
+from wfplatform.core.ports import Claim, Commit, ExecutionChange, NodeRecord, Publication, StoredVersion
+from wfplatform.core.start import NewExecution
 
 __all__ = [
     "AT",

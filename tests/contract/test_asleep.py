@@ -34,7 +34,7 @@ def test_nobody_owns_one_that_is_asleep_and_nobody_takes_it(subject: Any) -> Non
     assert (record.engine_id, record.state, record.waiting_for) == (None, ExecutionState.WAITING, WAITS)
     assert record.wake_at == wake_at
     for one in (owner, other):
-        assert looked(subject, one) == ([], [], wake_at)
+        assert looked(subject, one) == ([], [], wake_at, None)
 
 
 def test_one_that_is_due_is_taken_once(subject: Any) -> None:
@@ -50,7 +50,7 @@ def test_one_that_is_due_is_taken_once(subject: Any) -> None:
 def test_one_without_a_time_sleeps_until_there_is_a_command_for_it(subject: Any) -> None:
     owner = engine(subject)
     claim = laid_down(subject, owner, None)
-    assert looked(subject, owner) == ([], [], None)
+    assert looked(subject, owner) == ([], [], None, None)
     subject.catalog.command(DEFAULT_TENANT, claim.id, "resume", created_by="ann")
     found = looked(subject, owner)
     assert [(one.id, one.woken) for one in found.claims] == [(claim.id, True)]

@@ -32,12 +32,8 @@ from tests.contract.steps import (
 )
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT
-from wfplatform.core.ports import (
-    Commit,
-    NewCommand,
-    NewExecution,
-    NodeRecord,
-)
+from wfplatform.core.ports import Commit, NewCommand, NodeRecord
+from wfplatform.core.start import NewExecution
 from wfplatform.errors import ConflictError, NotFoundError
 
 

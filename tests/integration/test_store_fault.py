@@ -20,7 +20,8 @@ from tests.integration.running import until
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Claim, Commit, ExecutionChange, NewExecution, NodeRecord, Publication
+from wfplatform.core.ports import Claim, Commit, ExecutionChange, NodeRecord, Publication
+from wfplatform.core.start import NewExecution
 from wfplatform.errors import ConflictError, UnreachableError
 from wfplatform.store import migration, statement
 from wfplatform.store.catalog import Catalog

@@ -13,8 +13,9 @@ import pytest
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Commit, NewExecution, NodeRecord, Publication, StoredVersion
+from wfplatform.core.ports import Commit, NodeRecord, Publication, StoredVersion
 from wfplatform.core.record import Page
+from wfplatform.core.start import NewExecution
 from wfplatform.errors import NotFoundError, UserError
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database

@@ -14,7 +14,8 @@ from wfplatform.compiler.payload import Delivery, Part, pack_delivery
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT
-from wfplatform.core.ports import Commit, NewExecution, NodeRecord, Publication
+from wfplatform.core.ports import Commit, NodeRecord, Publication
+from wfplatform.core.start import NewExecution
 from wfplatform.engine.cluster import OutcomesArrived
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.options import EngineOptions
@@ -23,6 +24,7 @@ from wfplatform.errors import UnstorableError
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import COPY_FROM_ROWS, PostgresEngineStore
+from wfplatform.store.late_store import PostgresLateStore
 from wfplatform.store.reader import Reader
 from wfplatform.store.sharing import PostgresSharing
 
@@ -64,6 +66,7 @@ class House:
         self.engine = Orchestrator(
             engine_id=self.ids.new(),
             store=store,
+            late=PostgresLateStore(store),
             versions=store,
             cache=store,
             sharing=PostgresSharing(store),

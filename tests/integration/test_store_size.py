@@ -7,7 +7,8 @@ import pytest
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Commit, NewExecution, NodeRecord, Publication
+from wfplatform.core.ports import Commit, NodeRecord, Publication
+from wfplatform.core.start import NewExecution
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import COPY_FROM_ROWS, PostgresEngineStore

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Commit, NewExecution, NodeRecord, Publication
+from wfplatform.core.ports import Commit, NodeRecord, Publication
+from wfplatform.core.start import NewExecution
 from wfplatform.errors import NotFoundError
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database, Role, connect

@@ -13,7 +13,8 @@ import pytest
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Claim, Commit, ExecutionChange, NewExecution, NodeRecord, Publication
+from wfplatform.core.ports import Claim, Commit, ExecutionChange, NodeRecord, Publication
+from wfplatform.core.start import NewExecution
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
 from wfplatform.store.engine_store import COPY_FROM_ROWS, PostgresEngineStore

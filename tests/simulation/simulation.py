@@ -22,7 +22,8 @@ from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, ExecutionState, NodeState, Run
 from wfplatform.core.graph import Json, NodeKind
 from wfplatform.core.identifier import DEFAULT_TENANT
-from wfplatform.core.ports import Commit, NewCommand, NewExecution, Publication
+from wfplatform.core.ports import Commit, NewCommand, Publication
+from wfplatform.core.start import NewExecution
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.testing.faulty_store import StoreFaults
 from wfplatform.engine.testing.memory import MemoryStore

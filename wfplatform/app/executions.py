@@ -18,7 +18,7 @@ from wfplatform.core.announcement import ENGINE_CHANNEL
 from wfplatform.core.execution import Element, ExecutionState, NodeState
 from wfplatform.core.forecast import Forecast
 from wfplatform.core.graph import Graph, Json
-from wfplatform.core.ports import Ids, NewExecution, Notifier, Publication, StoredVersion
+from wfplatform.core.ports import Ids, Notifier, Publication, StoredVersion
 from wfplatform.core.record import (
     AwaitedRecord,
     EndedExecution,
@@ -27,6 +27,7 @@ from wfplatform.core.record import (
     NodeExecutionRecord,
     NodeSummary,
 )
+from wfplatform.core.start import NewExecution
 from wfplatform.engine.shape import shape_sources
 from wfplatform.errors import (
     ConflictError,
@@ -111,6 +112,7 @@ class Executions:
         tags: tuple[str, ...] = (),
         idempotency_key: str | None = None,
         refresh: tuple[str, ...] = (),
+        late_after_s: float | None = None,
     ) -> list[UUID]:
         """Start executions; they are committed when this returns.
 
@@ -119,6 +121,7 @@ class Executions:
             parameters: checked, one mapping for each execution.
             idempotency_key: for a single execution: if one of this workflow was started under it, that one is the answer.
             refresh: nodes that are computed anew whatever is kept of earlier executions.
+            late_after_s: when they are late.
         """
         self._check(version)
         executions = [
@@ -133,6 +136,7 @@ class Executions:
                 tags=tags,
                 idempotency_key=idempotency_key,
                 refresh=refresh,
+                late_after_s=late_after_s,
             )
             for given in parameters
         ]

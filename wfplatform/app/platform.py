@@ -80,6 +80,7 @@ class WorkflowPlatform:
             tags=(*policy.tags, *said.tags),
             idempotency_key=said.idempotency_key,
             refresh=said.refresh,
+            late_after_s=policy.late_after_s,
         )
         return StartedExecutions(self.executions, ids)
 
@@ -96,7 +97,7 @@ class WorkflowPlatform:
         return self.executions.forecast(workflow, parameters, refresh)
 
     def publish(self, workflow: Workflow[..., Any]) -> StoredVersion:
-        """Publish a workflow and those it calls; what is published already is found again.
+        """Publish a workflow, those it calls and those that tell of it; what is published already is found again.
 
         Raises:
             DefinitionError: the documents of some of them would not load again; nothing was published.
@@ -104,11 +105,11 @@ class WorkflowPlatform:
         found = self.executions.is_published(workflow.version)
         if found is not None:
             return found
-        called = _with_children(workflow)
+        called = _with_others(workflow)
         _warn_of_unused_caches(called)
         _check_documents(called)
-        for child in called[1:]:
-            self._publish(child)
+        for other in called[1:]:
+            self._publish(other)
         return self._publish(workflow)
 
     def _publish(self, workflow: Workflow[..., Any]) -> StoredVersion:
@@ -170,15 +171,15 @@ def _warn_of_unused_caches(workflows: Sequence[Workflow[..., Any]]) -> None:
                 warnings.warn(text, CacheWarning, stacklevel=5)
 
 
-def _with_children(workflow: Workflow[..., Any]) -> list[Workflow[..., Any]]:
-    """A workflow and all that it calls, directly or not; each name once, those that are called last."""
-    found: dict[str, Workflow[..., Any]] = {}
+def _with_others(workflow: Workflow[..., Any]) -> list[Workflow[..., Any]]:
+    """A workflow and all that it calls or is told about by, directly or not; each version once, those that are called last."""
+    found: dict[tuple[str, str], Workflow[..., Any]] = {}
     todo = [workflow]
     while todo:
         one = todo.pop()
-        if one.name not in found:
-            found[one.name] = one
-            todo += one.children.values()
+        if (one.name, one.version) not in found:
+            found[one.name, one.version] = one
+            todo += [*one.children.values(), *(teller.workflow for teller in one.hooks)]
     return list(found.values())
 
 

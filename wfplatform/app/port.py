@@ -10,7 +10,7 @@ from uuid import UUID
 from wfplatform.core.execution import ExecutionState, NodeState
 from wfplatform.core.forecast import KeptResult
 from wfplatform.core.graph import Json
-from wfplatform.core.ports import NewExecution, Publication, StoredRun, StoredVersion, Wanted
+from wfplatform.core.ports import Publication, StoredRun, StoredVersion, Wanted
 from wfplatform.core.record import (
     AwaitedRecord,
     EndedExecution,
@@ -20,6 +20,7 @@ from wfplatform.core.record import (
     NodeSummary,
     Page,
 )
+from wfplatform.core.start import NewExecution
 
 __all__ = ["Changes", "ExecutionCatalog", "OpenValue", "Past", "Records"]
 

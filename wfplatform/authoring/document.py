@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from itertools import count
 from typing import Any, Final
 
+from wfplatform.authoring.document_hook import hook_problems, write_hooks
 from wfplatform.authoring.document_policy import plain_number, write_policy
 from wfplatform.authoring.document_read import (
     MAX_DOCUMENT_BYTES,
@@ -66,6 +67,8 @@ def to_document(definition: Definition) -> dict[str, Any]:
     document["parameters"] = [_parameter(parameter) for parameter in graph.parameters]
     if policy := write_policy(definition.policy):
         document["policy"] = policy
+    if definition.hooks:
+        document["hooks"] = write_hooks(definition.hooks)
     places = _layout(graph.nodes)
     document["nodes"] = [_node(node, places[node.id]) for node in graph.nodes]
     document["edges"] = [edge for node in graph.nodes for edge in _edges(node)]
@@ -93,7 +96,11 @@ def from_document(document: dict[str, Any] | str | bytes, *, known_types: Collec
     """
     reader = Reader(parsed(document))
     definition = reader.definition()
-    problems = [*reader.problems, *definition_problems(definition, reader.pointers, known_types)]
+    problems = [
+        *reader.problems,
+        *definition_problems(definition, reader.pointers, known_types),
+        *hook_problems(definition.hooks, definition.policy),
+    ]
     if problems:
         raise refuse(problems, definition.name)
     return reader.sorted(definition)

@@ -175,6 +175,7 @@ _WORKFLOW_POLICY: Final[Mapping[str, _Kind]] = {
     "timeout_s": _SECONDS,
     "priority": _WHOLE,
     "max_executions": _WHOLE,
+    "late_after_s": _SECONDS,
     "tags": _WORDS,
 }
 _FIELDS: Final[Mapping[type, Mapping[str, Any]]] = {

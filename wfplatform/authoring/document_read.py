@@ -12,6 +12,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
+from wfplatform.authoring.document_hook import read_hooks
 from wfplatform.authoring.document_policy import read_policy
 from wfplatform.authoring.document_value import read_value
 from wfplatform.authoring.problem import Problem, refuse, shown
@@ -39,7 +40,7 @@ MAX_DOCUMENT_BYTES: Final = 10 * 1024 * 1024
 
 _ID: Final = re.compile(r"[\w-]{1,200}")
 _TOP_KEYS: Final = (
-    "$schema", "schemaVersion", "name", "description", "parameters", "policy", "nodes", "edges", "result",
+    "$schema", "schemaVersion", "name", "description", "parameters", "policy", "hooks", "nodes", "edges", "result",
 )  # fmt: skip
 _DATA_KEYS: Final = (
     "label", "inputs", "order", "over", "outputs", "after", "guard", "config", "policy", "notes",
@@ -122,6 +123,7 @@ class Reader:
             name=name,
             description=self._text(top.get("description", ""), "/description"),
             policy=read_policy(WorkflowPolicy, top.get("policy", {}), "/policy", self._report),
+            hooks=read_hooks(top.get("hooks"), "/hooks", self._report),
             graph=Graph(
                 nodes=tuple(nodes.values()),
                 result=read_value(top.get("result"), "/result", self._report),

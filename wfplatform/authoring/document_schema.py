@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from wfplatform.authoring.document_hook import HOOKS_SCHEMA
 from wfplatform.authoring.document_policy import POLICY_SCHEMA, WORKFLOW_POLICY_SCHEMA
 
 __all__ = ["document_schema"]
@@ -93,6 +94,7 @@ def document_schema() -> dict[str, Any]:
             "description": _TEXT,
             "parameters": {"type": "array", "items": parameter},
             "policy": WORKFLOW_POLICY_SCHEMA,
+            "hooks": HOOKS_SCHEMA,
             "nodes": {"type": "array", "items": node, "maxItems": 10_000},
             "edges": {"type": "array", "items": edge},
             "result": value,

@@ -14,12 +14,14 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
+from wfplatform.authoring.circle import refuse_circle
 from wfplatform.authoring.environment import declared_environment
 from wfplatform.authoring.names import names_read
 from wfplatform.authoring.output import ParameterInput
 from wfplatform.authoring.trace import Trace, Traced, active_trace, tracing
 from wfplatform.authoring.value import bind_value
 from wfplatform.core.graph import Binding, DictOf, Graph, ListOf, NodeKind, OutputRef, ParameterRef
+from wfplatform.core.hook import Hook
 from wfplatform.core.policy import Policy
 
 if TYPE_CHECKING:
@@ -63,6 +65,14 @@ class Drawing:
         return replace(graph, nodes=nodes) if children else graph
 
     @functools.cached_property
+    def hooks(self) -> tuple[Hook, ...]:
+        """What is run to tell of its executions, each with its version."""
+        refuse_circle(self._workflow)
+        return tuple(
+            Hook(on=one.on, workflow=one.workflow.name, version=one.workflow.version) for one in self._workflow.hooks
+        )
+
+    @functools.cached_property
     def code(self) -> Code:
         """What a worker needs."""
         from wfplatform.authoring.travel import pack  # noqa: PLC0415  # only who publishes pays for it
@@ -95,7 +105,17 @@ class Drawing:
         return definition_digest(self._workflow.as_definition(), self.code.digest)
 
     def _look(self) -> tuple[object, ...]:
-        return tuple(names_read(cast("FunctionType", self._workflow.function), type(self._workflow)))
+        kind = type(self._workflow)
+        found: list[object] = []
+        functions = [cast("FunctionType", self._workflow.function), *_told_by(self._workflow)]
+        seen: set[int] = set()
+        for function in functions:  # grows while it is walked through: hooks of what is named, and what those name
+            if id(function) not in seen:
+                seen.add(id(function))
+                for value in names_read(function, kind):
+                    found.append(value)
+                    functions += _told_by(value) if isinstance(value, kind) else ()
+        return tuple(found)
 
     def _draw(self) -> Traced:
         workflow = self._workflow
@@ -109,6 +129,11 @@ class Drawing:
         result = bind_value(trace, returned, f"workflow `{workflow.name}`, result")
         typed = {name for name, slot in workflow.slots.items() if not slot.is_plain}
         return trace.finish(_opened(trace, result, typed, {}), workflow.parameters.declared)
+
+
+def _told_by(workflow: Workflow[..., Any]) -> list[FunctionType]:
+    """The functions behind the hooks of a workflow."""
+    return [cast("FunctionType", one.function or one.workflow.function) for one in workflow.hooks]
 
 
 def _opened(trace: Trace, result: Binding, typed: Set[str], known: dict[Binding, OutputRef]) -> Binding:

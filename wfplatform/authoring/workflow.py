@@ -1,4 +1,4 @@
-"""`@workflow`: a Python function that draws a graph, and the `Workflow` it becomes.
+"""A workflow: what a Python function that draws a graph becomes by `@workflow`.
 
 Drawn when first needed, and again when a function it names was replaced (as notebooks do). Refuses to be
 called like a function: it is run by `.run()` on a platform or by `.local()` here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from wfplatform.authoring.child import record_child
 from wfplatform.authoring.drawing import Drawing
@@ -18,22 +18,37 @@ from wfplatform.authoring.platform import ExecutionHandle, ExecutionHandles, Run
 from wfplatform.authoring.signature import (
     ParameterSlot,
     arguments_by_name,
-    checked_name,
     parameter_slots,
     refuse_strange,
 )
 from wfplatform.authoring.trace import Traced, active_trace
 from wfplatform.core.graph import Definition, Graph
-from wfplatform.core.policy import DEFAULT_TIMEOUT_S, OnFailure, OnSkip, Retry, WorkflowPolicy
+from wfplatform.core.hook import Occasion
+from wfplatform.core.policy import OnFailure, OnSkip, Retry, WorkflowPolicy
 from wfplatform.errors import DefinitionError
 
 if TYPE_CHECKING:
+    from types import FunctionType
+
     from wfplatform.authoring.code import Code
     from wfplatform.authoring.ending import LocalExecution
     from wfplatform.authoring.parameter import Parameters
     from wfplatform.core.forecast import Forecast
 
-__all__ = ["Workflow", "WorkflowDecorator", "workflow"]
+__all__ = ["Teller", "Workflow"]
+
+
+class Teller(NamedTuple):
+    """What is run to tell of the executions of a workflow.
+
+    Args:
+        workflow: takes a parameter `notice`, or none that must be given.
+        function: what it was made of, if that was a function.
+    """
+
+    on: Occasion
+    workflow: Workflow[..., Any]
+    function: FunctionType | None = None
 
 
 class Workflow[**P, R]:
@@ -45,6 +60,7 @@ class Workflow[**P, R]:
         description: default: the docstring of the function.
         policy: what holds for its executions.
         defaults: what holds for those of its nodes that say nothing.
+        hooks: what is run to tell of its executions.
     """
 
     __name__: str
@@ -58,6 +74,7 @@ class Workflow[**P, R]:
         description: str = "",
         policy: WorkflowPolicy | None = None,
         defaults: NodeDefaults | None = None,
+        hooks: Sequence[Teller] = (),
     ) -> None:
         refuse_strange(function, name)
         functools.update_wrapper(self, function)
@@ -66,6 +83,7 @@ class Workflow[**P, R]:
         self.description = description
         self.policy = policy or WorkflowPolicy()
         self.defaults = defaults or NodeDefaults()
+        self.hooks = tuple(hooks)
         self._node_options = NodeOptions()
         self._after: tuple[Any, ...] = ()
         self._run_options = RunOptions()
@@ -88,8 +106,10 @@ class Workflow[**P, R]:
         return to_document(self.as_definition())
 
     def as_definition(self) -> Definition:
-        """Name, graph and policy as data."""
-        return Definition(name=self.name, graph=self.graph, description=self.description, policy=self.policy)
+        """Name, graph, policy and hooks as data."""
+        return Definition(
+            name=self.name, graph=self.graph, description=self.description, policy=self.policy, hooks=self._drawn.hooks
+        )
 
     @property
     def children(self) -> Mapping[str, Workflow[..., Any]]:
@@ -303,97 +323,3 @@ class Workflow[**P, R]:
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}{inspect.signature(self.function)}>"
-
-
-class WorkflowDecorator(Protocol):
-    """What `@workflow(...)` with options returns."""
-
-    def __call__[**P, R](self, function: Callable[P, R], /) -> Workflow[P, R]:
-        """Make a workflow of a function."""
-        ...
-
-
-@overload
-def workflow[**P, R](
-    function: Callable[P, R],
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-    retry: Retry | None = None,
-    node_timeout_s: float | None = None,
-    priority: int = 0,
-    max_executions: int | None = None,
-    tags: tuple[str, ...] = (),
-) -> Workflow[P, R]: ...
-@overload
-def workflow(
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-    retry: Retry | None = None,
-    node_timeout_s: float | None = None,
-    priority: int = 0,
-    max_executions: int | None = None,
-    tags: tuple[str, ...] = (),
-) -> WorkflowDecorator: ...
-def workflow(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    description: str | None = None,
-    timeout_s: float = DEFAULT_TIMEOUT_S,
-    retry: Retry | None = None,
-    node_timeout_s: float | None = None,
-    priority: int = 0,
-    max_executions: int | None = None,
-    tags: tuple[str, ...] = (),
-) -> Workflow[..., Any] | WorkflowDecorator:
-    """Make a function a workflow: it is called once, with stand-ins for its parameters, to draw the graph.
-
-    Args:
-        name: what it is called on the platform; default: the name of the function.
-        description: default: the docstring.
-        timeout_s: seconds an execution may have work on the cluster, at most 86,400; waits do not count.
-        retry: for those of its nodes that say nothing about it.
-        node_timeout_s: seconds one try may take, for those of its nodes that say nothing about it.
-        priority: larger runs earlier.
-        max_executions: how many of its executions may run at once.
-        tags: free words to find it by.
-
-    Returns:
-        A `Workflow`.
-
-    Raises:
-        DefinitionError: it is async, a generator or no function, or takes `*args` or `**kwargs`.
-
-    Example:
-        >>> from wfplatform import node, workflow
-        >>> @node
-        ... def square(x: int) -> int:
-        ...     return x * x
-        >>> @node
-        ... def total(xs: list[int]) -> int:
-        ...     return sum(xs)
-        >>> @workflow
-        ... def squares(numbers: list[int]):
-        ...     return total(square.map(numbers))
-        >>> squares.local(numbers=[1, 2, 3])
-        14
-    """
-
-    def decorate(function: Callable[..., Any], /) -> Workflow[..., Any]:
-        return Workflow(
-            function,
-            name=checked_name(name if name is not None else getattr(function, "__name__", "")),
-            description=inspect.getdoc(function) or "" if description is None else description,
-            policy=WorkflowPolicy(
-                timeout_s=timeout_s, priority=priority, max_executions=max_executions, tags=tuple(tags)
-            ),
-            defaults=NodeDefaults(retry=retry, timeout_s=node_timeout_s),
-        )
-
-    return cast("WorkflowDecorator", decorate) if function is None else decorate(function)

@@ -34,6 +34,7 @@ from wfplatform.executors.security import cluster_security
 from wfplatform.settings import Settings
 from wfplatform.store import migration
 from wfplatform.store.engine_store import PostgresEngineStore
+from wfplatform.store.late_store import PostgresLateStore
 from wfplatform.store.notify import Listener, PostgresNotifier
 from wfplatform.store.sharing import PostgresSharing
 from wfplatform.telemetry.log_lines import log_lines
@@ -116,6 +117,7 @@ def run_engine(
     orchestrator = Orchestrator(
         engine_id=engine_id,
         store=store,
+        late=PostgresLateStore(store),
         versions=store,
         cache=store,
         sharing=PostgresSharing(store),

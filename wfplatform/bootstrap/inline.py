@@ -93,6 +93,7 @@ class InlinePlatform(WorkflowPlatform):
         self.orchestrator = Orchestrator(
             engine_id=engine_id,
             store=self.store,
+            late=self.store,
             versions=self.store,
             cache=self.store,
             sharing=self.store,

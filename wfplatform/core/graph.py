@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from wfplatform.core.hook import Hook
 from wfplatform.core.policy import OnFailure, OnSkip, Policy, WorkflowPolicy
 
 __all__ = [
@@ -379,9 +380,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A workflow: its name, its graph and what holds for all its executions."""
+    """A workflow: its name, its graph, what holds for all its executions, and what is run to tell of them."""
 
     name: str
     graph: Graph
     description: str = ""
     policy: WorkflowPolicy = field(default_factory=WorkflowPolicy)
+    hooks: tuple[Hook, ...] = ()

@@ -15,6 +15,7 @@ from wfplatform.errors import DefinitionError
 __all__ = [
     "ALL_NODES",
     "DEFAULT_TIMEOUT_S",
+    "MAX_LATE_AFTER_S",
     "MAX_LIMIT",
     "MAX_TIMEOUT_S",
     "Across",
@@ -34,6 +35,7 @@ __all__ = [
 DEFAULT_TIMEOUT_S: Final = 1800.0
 MAX_TIMEOUT_S: Final = 86_400.0
 MAX_LIMIT: Final = 1_000_000
+MAX_LATE_AFTER_S: Final = 366 * 86_400.0
 ALL_NODES: Final = "*"
 """Among the names of nodes that are to be computed anew: all of them."""
 
@@ -333,14 +335,22 @@ class WorkflowPolicy:
         timeout_s: seconds an execution may have work on the cluster (waits do not count).
         node: what holds for its nodes unless they say otherwise.
         max_executions: how many of its executions may run at once; None = as many as the engine takes.
+        late_after_s: seconds after which an execution that was asked for is late; None = never.
     """
 
     timeout_s: float = DEFAULT_TIMEOUT_S
     priority: int = 0
     max_executions: int | None = None
     tags: tuple[str, ...] = ()
+    late_after_s: float | None = None
 
     def __post_init__(self) -> None:
+        if self.late_after_s is not None:
+            _check(
+                0 < self.late_after_s <= MAX_LATE_AFTER_S,
+                "late_after",
+                f"late_after_s must be above 0 and at most {MAX_LATE_AFTER_S:.0f} s (366 days), got {self.late_after_s}.",
+            )
         _check(
             0 < self.timeout_s <= MAX_TIMEOUT_S,
             "execution_timeout",

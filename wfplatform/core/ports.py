@@ -11,6 +11,8 @@ from uuid import UUID
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, ExecutionState, Outcome, Run, Signal
 from wfplatform.core.graph import Json
+from wfplatform.core.hook import HookOf
+from wfplatform.core.start import NewExecution
 
 __all__ = [
     "Asleep",
@@ -28,7 +30,6 @@ __all__ = [
     "LeaseStore",
     "NewCacheEntry",
     "NewCommand",
-    "NewExecution",
     "NodeRecord",
     "Notifier",
     "Publication",
@@ -104,27 +105,6 @@ class Publication:
     requirements: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewExecution:
-    """An execution somebody asked for."""
-
-    id: UUID
-    version_id: UUID
-    workflow_name: str
-    parameters: Mapping[str, Json]
-    priority: int = 0
-    timeout_s: float = 1800.0
-    created_by: str = ""
-    tags: tuple[str, ...] = ()
-    parent: tuple[UUID, str, Element] | None = None
-    """The execution, node and element whose child it is."""
-    depth: int = 0
-    idempotency_key: str | None = None
-    """A second one of the same workflow with the same key is not inserted."""
-    refresh: tuple[str, ...] = ()
-    """Nodes that are computed anew whatever is kept of earlier executions; `ALL_NODES` means all."""
-
-
 type Wanted = Mapping[UUID, Iterable[tuple[str, Element | None]]]
 """Execution -> nodes, each with an element or with None for all its elements."""
 
@@ -167,6 +147,9 @@ class Claim:
     woken: bool = False
     mailbox: tuple[Signal, ...] = ()
     refresh: tuple[str, ...] = ()
+    created_by: str = ""
+    tags: tuple[str, ...] = ()
+    hook: HookOf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +198,7 @@ class Commit:
     Args:
         nodes: in the order in which they happened; the last one of an element wins. A failed outcome that will be tried
             again, and a lost attempt, is kept as an attempt of its own beside the node's row.
-        children: child executions to insert.
+        children: child executions to insert, and hooks of those that end.
         commands: for the engines of other executions: that a child has ended.
         cache: results that later executions may reuse.
         released: executions the engine gives up, to be claimed by any engine.
@@ -253,11 +236,13 @@ class Found(NamedTuple):
         claims: executions it owns from now on; highest priority first, then oldest.
         commands: for what it owns, those just claimed among them, that are not done; oldest first.
         next_wake_at: when the next one of those that are asleep is due, or was; None if none has a time.
+        next_late_at: when the next one of all that have not ended is late, or was, and nobody was told so far; or None.
     """
 
     claims: Sequence[Claim] = ()
     commands: Sequence[Command] = ()
     next_wake_at: datetime | None = None
+    next_late_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

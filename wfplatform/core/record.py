@@ -13,6 +13,7 @@ from uuid import UUID
 
 from wfplatform.core.execution import Element, ExecutionState, NodeState
 from wfplatform.core.graph import Json
+from wfplatform.core.hook import HookOf
 
 __all__ = [
     "AttemptRecord",
@@ -88,6 +89,10 @@ class ExecutionRecord:
     """When the wait of one that nobody owns while it waits is over."""
     refresh: tuple[str, ...] = ()
     """Nodes that it computes anew whatever earlier executions have left; `*` stands for all."""
+    late_at: datetime | None = None
+    """When it is late unless it has ended by then; None also when that was told already."""
+    hook: HookOf | None = None
+    """What it was started to tell of, if it is a hook or below one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from wfplatform.engine.again import Again
 from wfplatform.engine.fault import described
 from wfplatform.engine.live import Live, Version
 from wfplatform.engine.restore import restore
+from wfplatform.engine.telling import Telling
 from wfplatform.engine.versions import Versions
 from wfplatform.errors import PlatformError, UnreachableError
 
@@ -74,14 +75,14 @@ class Adoption:
                     facts = {"workflow": claim.workflow_name, "version": str(version_id), "reason": error.message}
                     logger.warning("version cannot be loaded now", extra=facts)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this execution alone
-                    found.append(_unsound(claim, error))
+                    found.append(_unsound(claim, error, self._telling_of(claim)))
                     self._again.drop(version_id)
                     continue
                 else:
                     self._again.drop(version_id)
                     continue
             if claim.cancel_requested_at is not None and not claim.state.final:
-                found.append(Adopted(_blank(claim), [CancelRequested()], sound=False))
+                found.append(Adopted(_blank(claim, self._telling_of(claim)), [CancelRequested()], sound=False))
                 continue
             self._held.setdefault(version_id, {})[claim.id] = claim
             if version_id not in self._again:
@@ -100,8 +101,17 @@ class Adoption:
         """One that waits, to be ended without its definition."""
         for held in self._held.values():
             if execution_id in held:
-                return _blank(held.pop(execution_id))
+                claim = held.pop(execution_id)
+                return _blank(claim, self._telling_of(claim))
         raise KeyError(execution_id)
+
+    def _telling_of(self, claim: Claim) -> Telling:
+        """What is told of one that cannot be run; nothing if that cannot be found out now."""
+        try:
+            return self._versions.telling_of(claim.version_id)
+        except PlatformError as error:
+            logger.warning("hooks are not known", extra={"execution": str(claim.id), "reason": error.message})
+            return Telling()
 
     @property
     def next_s(self) -> float | None:
@@ -139,17 +149,17 @@ def rejection(claim: Claim, error: Exception, doing: str) -> Event:
     return Rejected(described(error, doing))
 
 
-def _unsound(claim: Claim, error: Exception) -> Adopted:
+def _unsound(claim: Claim, error: Exception, telling: Telling) -> Adopted:
     doing = f"take up the execution {claim.id} of {claim.workflow_name}, version {claim.version_id}"
     event = rejection(claim, error, doing)
     if isinstance(event, Rejected):
         logger.warning("execution cannot be run", extra={"execution": str(claim.id), "reason": event.error["message"]})
         if event.error["code"] == "engine_error":
             event = Rejected({**event.error, "code": "version_unreadable"})
-    return Adopted(_blank(claim), [event], sound=False)
+    return Adopted(_blank(claim, telling), [event], sound=False)
 
 
-def _blank(claim: Claim) -> Live:
+def _blank(claim: Claim, telling: Telling) -> Live:
     """An execution of which only that is known which is committed: good for ending it, and what of it is recorded as open."""
     stored = StoredVersion(
         id=claim.version_id,
@@ -169,7 +179,11 @@ def _blank(claim: Claim) -> Live:
     return Live(
         claim=claim,
         version=Version(
-            stored=stored, definition=Definition(name=claim.workflow_name, graph=graph), index={}, functions={}
+            stored=stored,
+            definition=Definition(name=claim.workflow_name, graph=graph),
+            index={},
+            functions={},
+            telling=telling,
         ),
         execution=replace(restore(replace(claim, runs=()), graph), nodes=nodes, open_nodes=len(nodes)),
         loaded=Loaded(

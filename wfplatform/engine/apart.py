@@ -103,7 +103,7 @@ def _concerned(commit: Commit) -> list[UUID]:
     return [
         *(record.execution_id for record in commit.nodes),
         *(change.id for change in commit.executions),
-        *(child.parent[0] for _, child in commit.children if child.parent is not None),
+        *(by for _, child in commit.children if (by := child.begun_by) is not None),
         *(command.told_by for command in commit.commands if command.told_by is not None),
         *(entry.execution_id for entry in commit.cache),
         *(execution for execution, _ in commit.progress),
@@ -116,7 +116,7 @@ def _of_executions(commit: Commit, executions: AbstractSet[UUID]) -> Commit:
         engine_id=commit.engine_id,
         nodes=[record for record in commit.nodes if record.execution_id in executions],
         executions=[change for change in commit.executions if change.id in executions],
-        children=[one for one in commit.children if one[1].parent is not None and one[1].parent[0] in executions],
+        children=[one for one in commit.children if one[1].begun_by in executions],
         commands=[command for command in commit.commands if command.told_by in executions],
         cache=[entry for entry in commit.cache if entry.execution_id in executions],
         asleep=[one for one in commit.asleep if one.id in executions],
@@ -128,7 +128,7 @@ def _of_nobody(commit: Commit) -> Commit:
     """What belongs to no execution that is changed."""
     return Commit(
         engine_id=commit.engine_id,
-        children=[one for one in commit.children if one[1].parent is None],
+        children=[one for one in commit.children if one[1].begun_by is None],
         commands=[command for command in commit.commands if command.told_by is None],
         commands_done=commit.commands_done,
         released=commit.released,

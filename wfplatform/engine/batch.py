@@ -11,15 +11,8 @@ from uuid import UUID
 from wfplatform.core.event import CancelSegments, Finish, Plan, SetTimer
 from wfplatform.core.execution import Execution, NodeState
 from wfplatform.core.lifecycle import Transition
-from wfplatform.core.ports import (
-    Asleep,
-    Commit,
-    ExecutionChange,
-    NewCacheEntry,
-    NewCommand,
-    NewExecution,
-    NodeRecord,
-)
+from wfplatform.core.ports import Asleep, Commit, ExecutionChange, NewCacheEntry, NewCommand, NodeRecord
+from wfplatform.core.start import NewExecution
 from wfplatform.engine.live import Live
 from wfplatform.engine.timers import Timer, Timers
 

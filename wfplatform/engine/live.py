@@ -14,6 +14,7 @@ from wfplatform.compiler.segment import Flights, Segment
 from wfplatform.core.execution import Element, Execution, ExecutionState, NodeState, Signal, blank_runs
 from wfplatform.core.graph import Definition, Graph
 from wfplatform.core.ports import Claim, StoredVersion
+from wfplatform.engine.telling import Telling
 from wfplatform.engine.ticket import Ticket
 
 __all__ = ["Live", "Told", "Version"]
@@ -35,6 +36,7 @@ class Version:
     index: Mapping[str, int]
     functions: Mapping[str, str | None]
     """Function key -> digest of what it does, None where that cannot be told."""
+    telling: Telling = field(default_factory=Telling)
     environment: Mapping[str, str] = field(default_factory=dict)
     """What its nodes declare of their environment -> version or digest, where it was published."""
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from wfplatform.core.announcement import ENGINE_CHANNEL
-from wfplatform.core.event import DeadlinePassed, Event, Rejected
+from wfplatform.core.event import DeadlinePassed, Event, Finish, Rejected
+from wfplatform.core.late import LateStore
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
     CacheStore,
@@ -34,7 +35,9 @@ from wfplatform.engine.commits import Commits
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.gates import Gates
+from wfplatform.engine.hooks import Hooks
 from wfplatform.engine.intake import Intake
+from wfplatform.engine.lateness import Lateness
 from wfplatform.engine.linger import Linger
 from wfplatform.engine.live import Live
 from wfplatform.engine.options import EngineOptions
@@ -64,6 +67,7 @@ class Orchestrator:
     Args:
         engine_id: its lease.
         store: where executions are claimed and committed.
+        late: knows which are late.
         versions: published workflows.
         cache: results of earlier executions.
         sharing: what executions share, and who holds it.
@@ -82,6 +86,7 @@ class Orchestrator:
         *,
         engine_id: UUID,
         store: EngineStore,
+        late: LateStore,
         versions: VersionStore,
         cache: CacheStore,
         sharing: SharingStore,
@@ -109,6 +114,8 @@ class Orchestrator:
         loaded = Versions(versions, publish)
         self._adoption = Adoption(loaded, clock)
         self._waits = Waits(store, loaded, clock, ids, load)
+        self._hooks = Hooks(ids)
+        self._lateness = Lateness(engine_id, late, loaded, self._hooks, clock)
         self._overdue = Overdue(grace_s=options.grace_s)
         self._dispatch = Dispatch(
             engine_id.hex,
@@ -171,13 +178,18 @@ class Orchestrator:
         now = self._clock.now()
         self._planning.wake()
         self._commits.wake()
-        look = look or self._commits.others_told or (self._sleepers.due(now) and self._room > 0)
+        look = (
+            look or self._commits.others_told or self._lateness.due(now) or (self._sleepers.due(now) and self._room > 0)
+        )
         self._commits.others_told = False
         claimed = self._look() if look else 0
         if look:
             self._gates.look()
         if not look:
             self._adopt(())
+        if self._lateness.tell():
+            self._notifier.notify(ENGINE_CHANNEL, ["new"])
+            self._commits.others_told = True
         # After the look: what was asleep until now is due at once.
         self._wake(self._timers.due(now, _TIMERS_AT_ONCE))
         self._look_round(now)
@@ -202,12 +214,10 @@ class Orchestrator:
 
     @property
     def next_timer_at(self) -> datetime | None:
-        """When a waiting element is due, or an execution that nobody owns while it waits; or None."""
-        at = min((at for at in (self._timers.next_at, self._gates.next_at) if at is not None), default=None)
-        wake_at = self._sleepers.look_at
-        if wake_at is None or (at is not None and at <= wake_at) or not self._room:
-            return at
-        return wake_at
+        """When a waiting element is due, an execution that nobody owns while it waits, or one is late; or None."""
+        wake_at = self._sleepers.look_at if self._room else None
+        times = (self._timers.next_at, self._gates.next_at, wake_at, self._lateness.next_at)
+        return min((at for at in times if at is not None), default=None)
 
     @property
     def busy(self) -> int:
@@ -251,12 +261,14 @@ class Orchestrator:
 
     def _look(self) -> int:
         """Fetch what users and other engines want, and claim what is to run."""
-        claims, commands, wake_at = self._store.look(
+        found = self._store.look(
             self.engine_id, claims=self._room, commands=_COMMANDS_AT_ONCE, ahead_s=AHEAD_S
         )
-        self._sleepers.seen(wake_at, self._clock.now())
+        self._sleepers.seen(found.next_wake_at, self._clock.now())
+        self._lateness.seen(found.next_late_at)
+        claims = found.claims
         self._adopt(claims)
-        for command in commands:
+        for command in found.commands:
             self._wishes.follow(command)
         # Whatever still runs for the engine before this one is refused when it ends: it only holds a place.
         stale = [(claim.id, claim.epoch - 1) for claim in claims if claim.epoch > 1 and not claim.woken]
@@ -301,6 +313,8 @@ class Orchestrator:
             event = rejection(live.claim, error, f"take in what happened to the execution {live.id}")
             step = advance(live.execution, live.graph, event, now)
         self._batch.note(live, step)
+        if any(isinstance(effect, Finish) for effect in step.effects):
+            self._hooks.tell_end(live, self._batch)
         if live.execution.state.final and not ended:
             self._waits.tell_parent(live, self._batch)
 

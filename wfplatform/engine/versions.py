@@ -5,6 +5,7 @@ Tells apart what will never load from what a service that does not answer keeps 
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -16,9 +17,12 @@ from wfplatform.compiler.payload import pack_version
 from wfplatform.core.graph import Json
 from wfplatform.core.ports import StoredVersion, VersionStore
 from wfplatform.engine.live import Version
+from wfplatform.engine.telling import Telling, telling
 from wfplatform.errors import PlatformError, StorageError, WfError
 
 __all__ = ["Versions"]
+
+logger = logging.getLogger(__name__)
 
 _KEPT: Final = 256
 
@@ -72,7 +76,25 @@ class Versions:
         stored = self._store.find_version(tenant_id, name, str(digest) if digest else None)
         return self._loaded.get(stored.id) or self._load(stored)
 
+    def telling_of(self, version_id: UUID) -> Telling:
+        """What of a version is told, be it one that can be run or not; nothing where even that cannot be read.
+
+        Raises:
+            PlatformError: the database does not answer.
+        """
+        found = self._loaded.get(version_id)
+        if found is not None:
+            return found.telling
+        try:
+            return telling(self._store.version(version_id), self._store)
+        except PlatformError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a document that is damaged may be so in any way
+            logger.warning("hooks are not known", extra={"version": str(version_id), "reason": str(error)})
+            return Telling()
+
     def _load(self, stored: StoredVersion) -> Version:
+        told = telling(stored, self._store)
         try:
             definition = from_document(dict(stored.document))
             code = self._store.code(stored.tenant_id, stored.code_digest)
@@ -87,6 +109,7 @@ class Versions:
         version = Version(
             stored=stored,
             functions=functions,
+            telling=told,
             environment=program.environment,
             definition=definition,
             index={node.id: number for number, node in enumerate(definition.graph.nodes)},

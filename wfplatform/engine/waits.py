@@ -14,7 +14,8 @@ from wfplatform.core.event import Began, ChildEnded, Event, Refused, TimerDue
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import DEFAULT_PORT, Node, NodeKind, OutputRef, passed_on, size_key
 from wfplatform.core.policy import ALL_NODES
-from wfplatform.core.ports import Clock, Command, EngineStore, Ids, NewCommand, NewExecution
+from wfplatform.core.ports import Clock, Command, EngineStore, Ids, NewCommand
+from wfplatform.core.start import NewExecution
 from wfplatform.engine.batch import Batch
 from wfplatform.engine.committed import Outputs, committed_outputs, inputs_of, sources
 from wfplatform.engine.fault import described
@@ -251,6 +252,8 @@ class Waits:
             parent=(live.id, node.id, element),
             depth=depth,
             refresh=(ALL_NODES,) if ALL_NODES in live.claim.refresh else (),
+            late_after_s=child.definition.policy.late_after_s if live.claim.hook is None else None,
+            hook=live.claim.hook,
         )
 
 

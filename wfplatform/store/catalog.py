@@ -16,7 +16,8 @@ from psycopg import errors
 from wfplatform.core.canonical import digest as sha256
 from wfplatform.core.graph import Json
 from wfplatform.core.identifier import TimeOrderedIds
-from wfplatform.core.ports import Ids, NewExecution, Publication, StoredVersion
+from wfplatform.core.ports import Ids, Publication, StoredVersion
+from wfplatform.core.start import NewExecution
 from wfplatform.errors import ConflictError, DefinitionError, NotFoundError
 from wfplatform.store import statement
 from wfplatform.store.database import Database
@@ -119,7 +120,7 @@ class Catalog:
         try:
             with explained(), self._database.driver() as connection, connection.pipeline():
                 connection.execute(statement.TENANT, (str(tenant_id),))
-                connection.execute(statement.CHILDREN, {"rows": rows})
+                connection.execute(statement.CHILDREN, {"rows": rows, "engine": None})
                 connection.execute(statement.COMMIT)
         except Exception as error:
             if isinstance(error.__cause__, errors.ForeignKeyViolation):

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -53,6 +53,7 @@ _SETTINGS: Final = {
 _VERSION: Final = """
 select v.id, v.tenant_id, v.workflow_id, w.name, v.number, v.digest, v.document, v.code_digest
 from workflow_version v join workflow w on w.id = v.workflow_id where """
+
 
 type Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -194,10 +195,10 @@ class PostgresEngineStore:
                 if claims:
                     cursor.execute(statement.CLAIM, {"engine": engine_id, "limit": claims, "ahead_s": ahead_s})
                 told = connection.execute(statement.COMMANDS, {"engine": engine_id, "limit": commands})
-                due = connection.execute(statement.NEXT_WAKE)
+                due = connection.execute(statement.NEXT)
                 rows = cursor.fetchall() if claims else []
                 wishes = [Command(**dict(zip(_COMMAND, row, strict=True))) for row in told.fetchall()]
-                next_wake = due.fetchone()
+                next_at = due.fetchone() or (None, None)
             runs: defaultdict[UUID, list[StoredRun]] = defaultdict(list)
             # Nothing can be recorded of one that no engine ever had.
             used = [row["id"] for row in rows if row["epoch"] > 1]
@@ -205,8 +206,7 @@ class PostgresEngineStore:
                 for row in connection.execute(statement.RUNS, {"ids": used}):
                     runs[row[0]].append(stored_run(row[1:]))
             claimed = [claim_of(row, runs.get(row["id"], [])) for row in rows]
-            wake_at = next_wake[0] if next_wake else None
-            return Found(sorted(claimed, key=lambda claim: (-claim.priority, claim.id)), wishes, wake_at)
+            return Found(sorted(claimed, key=lambda claim: (-claim.priority, claim.id)), wishes, *next_at)
 
         found = self.retried(work)
         self._handed_out[engine_id].update(claim.id for claim in found.claims)

@@ -13,6 +13,7 @@ from sqlalchemy import Integer, Select, String, cast, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from wfplatform.core.execution import ExecutionState, NodeState
+from wfplatform.core.hook import HookOf, Occasion
 from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord, NodeExecutionRecord, NodeSummary
 from wfplatform.errors import UserError
 from wfplatform.store.table import Row
@@ -127,6 +128,8 @@ def execution_record(row: Mapping[str, Any]) -> ExecutionRecord:
     values["state"] = ExecutionState(values["state"])
     values["tags"] = tuple(values["tags"])
     values["refresh"] = tuple(values["refresh"])
+    hook_of, hook_on = values.pop("hook_of"), values.pop("hook_on")
+    values["hook"] = HookOf(hook_of, Occasion(hook_on)) if hook_of else None
     return ExecutionRecord(**values)
 
 

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, NodeState, Outcome, OutcomeKind, Run
-from wfplatform.core.ports import Asleep, Commit, ExecutionChange, NewCacheEntry, NewCommand, NewExecution, NodeRecord
+from wfplatform.core.ports import Asleep, Commit, ExecutionChange, NewCacheEntry, NewCommand, NodeRecord
+from wfplatform.core.start import NewExecution
 from wfplatform.store.text import clean, clean_json, cut, exact_json
 
 __all__ = [
@@ -283,6 +284,10 @@ def child_rows(children: Sequence[tuple[UUID, NewExecution]]) -> list[dict[str, 
                 "depth": new.depth,
                 "idempotency_key": new.idempotency_key and clean(new.idempotency_key),
                 "refresh": [clean(name) for name in new.refresh],
+                "late_after_s": new.late_after_s,
+                "hook_of": new.hook and str(new.hook.execution),
+                "hook_on": new.hook and new.hook.on,
+                "told_in": new.told_in,
             }
         )
     return rows

@@ -24,9 +24,10 @@ __all__ = [
     "COMMIT",
     "EXECUTIONS",
     "FENCE",
+    "LATE",
     "LEARN",
     "LINES",
-    "NEXT_WAKE",
+    "NEXT",
     "NODES_STANDING",
     "NODES_WRITTEN",
     "OWNED",
@@ -36,6 +37,7 @@ __all__ = [
     "RESET",
     "RUNS",
     "TAKE_OVER",
+    "TELL_LATE",
     "TENANT",
     "TIDY",
 ]  # fmt: skip
@@ -155,15 +157,39 @@ with changed as (
 update command c set done_at = now() from changed
 where changed.final and c.execution_id = changed.id and c.done_at is null and c.kind <> 'retry'"""
 
-CHILDREN: Final = """
+_NEW: Final = """
 insert into execution (id, tenant_id, version_id, workflow_name, priority, parameters, tags, created_by, timeout_s,
-    parent_id, parent_node, parent_element, depth, idempotency_key, refresh)
+    parent_id, parent_node, parent_element, depth, idempotency_key, refresh, late_at, hook_of, hook_on)
 select u.id, u.tenant_id, u.version_id, u.workflow_name, u.priority, u.parameters::json, u.tags, u.created_by, u.timeout_s,
-    u.parent_id, u.parent_node, u.parent_element, u.depth, u.idempotency_key, u.refresh
+    u.parent_id, u.parent_node, u.parent_element, u.depth, u.idempotency_key, u.refresh,
+    now() + make_interval(secs => u.late_after_s), u.hook_of, u.hook_on
 from json_to_recordset(%(rows)s::json) as u(
     id uuid, tenant_id uuid, version_id uuid, workflow_name text, priority int, parameters text, tags text[], created_by text,
-    timeout_s float8, parent_id uuid, parent_node text, parent_element int[], depth int, idempotency_key text, refresh text[])
+    timeout_s float8, parent_id uuid, parent_node text, parent_element int[], depth int, idempotency_key text, refresh text[],
+    late_after_s float8, hook_of uuid, hook_on text, told_in int)"""
+
+# Hooks of an end stand in its commit, before the end itself: who writes it then still owns what it tells of.
+CHILDREN: Final = f"""{_NEW}
+where u.told_in is null
+    or exists (select from execution e where e.id = u.hook_of and e.epoch = u.told_in and e.engine_id = %(engine)s)
 on conflict do nothing"""
+
+LATE: Final = """
+select id, tenant_id, version_id, workflow_name, state, parameters, created_at, created_by, started_at, waiting_for, error, tags
+from execution where late_at <= clock_timestamp() and state in ('pending', 'running', 'waiting')
+order by late_at limit %(limit)s"""
+
+# One that is being written into comes with the next look; it may be its end.
+TELL_LATE: Final = f"""
+with due as materialized (
+    select id from execution
+    where id = any(%(ids)s) and late_at <= clock_timestamp() and state in ('pending', 'running', 'waiting')
+    order by id for update skip locked
+), told as (
+    update execution e set late_at = null from due where e.id = due.id returning e.id
+) {_NEW}
+join told on told.id = u.hook_of
+on conflict do nothing"""  # noqa: S608 - made of constants
 
 RELEASED_UNKNOWN: Final = """
 update execution set engine_id = null, updated_at = now() where engine_id = %(engine)s and id <> all(%(known)s)"""
@@ -238,11 +264,13 @@ update execution e set engine_id = %(engine)s, epoch = e.epoch + 1, updated_at =
 from picked where e.id = picked.id
 returning e.id, e.tenant_id, e.epoch, e.state, e.version_id, e.workflow_name, e.parameters, e.priority, e.timeout_s, e.worked_s,
     e.created_at, e.started_at, e.cancel_requested_at, e.paused_at, e.parent_id, e.parent_node,
-    e.parent_element, e.depth, e.error, e.mailbox, e.refresh, picked.woken"""
+    e.parent_element, e.depth, e.error, e.mailbox, e.refresh, e.created_by, e.tags, e.hook_of, e.hook_on, picked.woken"""
 
-NEXT_WAKE: Final = """
-select min(wake_at) from execution
-where engine_id is null and is_asleep and state in ('pending', 'running', 'waiting')"""
+NEXT: Final = """
+select (select min(wake_at) from execution
+        where engine_id is null and is_asleep and state in ('pending', 'running', 'waiting')),
+    (select min(late_at) from execution where late_at is not null and state in ('pending', 'running', 'waiting'))"""
+"""When the next one of those asleep is due, and when the next one of all is late."""
 
 RUNS: Final = f"""
 select n.execution_id, {RUN_COLUMNS}

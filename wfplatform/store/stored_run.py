@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 
 from wfplatform.core.execution import ExecutionState, NodeState, Run, Signal
+from wfplatform.core.hook import HookOf, Occasion
 from wfplatform.core.ports import Claim, StoredRun, Wanted
 
 __all__ = ["RUN_COLUMNS", "claim_of", "read_outputs", "stored_run"]
@@ -48,8 +49,10 @@ def claim_of(row: dict[str, Any], runs: Sequence[StoredRun]) -> Claim:
     parent = (parent_id, node, tuple(element)) if parent_id else None
     state = ExecutionState(row.pop("state"))
     mailbox = tuple(Signal(*one) for one in row.pop("mailbox") or ())
-    refresh = tuple(row.pop("refresh"))
-    return Claim(**row, state=state, parent=parent, runs=runs, mailbox=mailbox, refresh=refresh)
+    refresh, tags = tuple(row.pop("refresh")), tuple(row.pop("tags"))
+    hook_of, hook_on = row.pop("hook_of"), row.pop("hook_on")
+    hook = HookOf(hook_of, Occasion(hook_on)) if hook_of else None
+    return Claim(**row, state=state, parent=parent, runs=runs, mailbox=mailbox, refresh=refresh, tags=tags, hook=hook)
 
 
 type _Key = tuple[UUID, str, str]

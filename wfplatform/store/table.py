@@ -167,6 +167,8 @@ class ExecutionRow(Row, table=True):
             postgresql_where=text("idempotency_key is not null"),
         ),
         Index("execution_parent_idx", "parent_id", postgresql_where=text("parent_id is not null")),
+        Index("execution_hook_idx", "hook_of", postgresql_where=text("hook_of is not null")),
+        Index("execution_late_idx", "late_at", postgresql_where=text(f"late_at is not null and {LIVE}")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -204,6 +206,9 @@ class ExecutionRow(Row, table=True):
     idempotency_key: str | None = _of(Text)
     mailbox: list[Any] | None = _of(JSON)
     refresh: list[str] = _of(ARRAY(Text), null=False, default="'{}'")
+    late_at: datetime | None = _at()
+    hook_of: UUID | None = None
+    hook_on: str | None = _of(Text)
 
 
 class NodeExecutionRow(Row, table=True):

@@ -12,8 +12,9 @@ from wfplatform import Workflow, node, workflow
 from wfplatform.compiler.dask_graph import ClusterTask
 from wfplatform.compiler.payload import Delivery, Part, pack_delivery, unpack_order
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Commit, NewExecution, Publication, StoredVersion
+from wfplatform.core.ports import Commit, Publication, StoredVersion
 from wfplatform.core.record import ExecutionRecord
+from wfplatform.core.start import NewExecution
 from wfplatform.engine.cluster import ClusterReport, OutcomesArrived
 from wfplatform.engine.costs import Costs
 from wfplatform.engine.options import EngineOptions
@@ -145,6 +146,7 @@ class Rig:
         self.engine = Orchestrator(
             engine_id=self.ids.new(),
             store=self.store,
+            late=self.store,
             versions=self.store,
             cache=self.store,
             sharing=self.store,

@@ -10,7 +10,8 @@ import pytest
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.identifier import DEFAULT_TENANT, TimeOrderedIds
-from wfplatform.core.ports import Commit, ExecutionChange, NewCacheEntry, NewCommand, NewExecution, NodeRecord
+from wfplatform.core.ports import Commit, ExecutionChange, NewCacheEntry, NewCommand, NodeRecord
+from wfplatform.core.start import NewExecution
 from wfplatform.engine.apart import write
 from wfplatform.errors import UnreachableError, UnstorableError
 

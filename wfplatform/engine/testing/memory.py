@@ -18,6 +18,7 @@ from uuid import UUID
 from wfplatform.core.breaker import BreakerKey, BreakerState
 from wfplatform.core.execution import Element, ExecutionState
 from wfplatform.core.graph import Json
+from wfplatform.core.late import LateExecution
 from wfplatform.core.policy import Breaker
 from wfplatform.core.ports import (
     CachedResult,
@@ -31,7 +32,9 @@ from wfplatform.core.ports import (
 )
 from wfplatform.core.record import ExecutionRecord
 from wfplatform.core.slot import Asked, Exchange, Slot
-from wfplatform.engine.testing.memory_contents import MemoryContents, StoredElement
+from wfplatform.core.start import NewExecution
+from wfplatform.engine.testing.memory_claim import claim_of, late_of
+from wfplatform.engine.testing.memory_contents import MemoryContents
 from wfplatform.engine.testing.memory_sharing import MemorySharing
 from wfplatform.errors import ConflictError, NotFoundError, UnstorableError
 
@@ -113,7 +116,7 @@ class MemoryStore:
         with self._lock:
             self._fence(engine_id)
             claimed = self._claim(engine_id, claims, ahead_s) if claims else ()
-            return Found(claimed, self._commands(engine_id, commands), self._next_wake_at())
+            return Found(claimed, self._commands(engine_id, commands), self._next_wake_at(), self._next_late_at())
 
     def _claim(self, engine_id: UUID, limit: int, ahead_s: float) -> Sequence[Claim]:
         soon, asleep = self.now() + timedelta(seconds=ahead_s), self.contents.asleep
@@ -131,6 +134,10 @@ class MemoryStore:
     def _next_wake_at(self) -> datetime | None:
         rows = (self.contents.executions[execution_id] for execution_id in self.contents.asleep)
         return min((row.wake_at for row in rows if row.wake_at is not None), default=None)
+
+    def _next_late_at(self) -> datetime | None:
+        rows = self.contents.executions.values()
+        return min((row.late_at for row in rows if row.late_at is not None and not row.state.final), default=None)
 
     def version(self, version_id: UUID) -> StoredVersion:
         """A workflow version."""
@@ -259,7 +266,9 @@ class MemoryStore:
                 if self._owned(execution_id, commit.engine_id):
                     self.contents.progress(execution_id, outcome)
             for tenant_id, child in commit.children:
-                self.contents.add(tenant_id, child)
+                told_in, subject = child.told_in, child.hook.execution if child.hook else child.id
+                if told_in is None or self._owned(subject, commit.engine_id, told_in):
+                    self.contents.add(tenant_id, child)
             for entry in commit.cache:
                 if self._owned(entry.execution_id, commit.engine_id):
                     self.contents.keep(entry)
@@ -277,6 +286,27 @@ class MemoryStore:
                 if self._owned(execution_id, commit.engine_id, epoch):
                     self.contents.update(execution_id, engine_id=None, wake_at=wake_at)
                     self.contents.asleep.add(execution_id)
+
+    # -- who is late
+
+    def late(self, limit: int) -> Sequence[LateExecution]:
+        """Those that are late while nobody was told."""
+        with self._lock:
+            rows = sorted((row.late_at, row.id) for row in self.contents.executions.values() if self._is_late(row))
+            return [late_of(self.contents.executions[execution_id]) for _, execution_id in rows[:limit]]
+
+    def tell_late(self, engine_id: UUID, told: Mapping[UUID, Sequence[tuple[UUID, NewExecution]]]) -> None:
+        """Note for late executions that it is told, and insert the hooks."""
+        with self._lock:
+            self._fence(engine_id)
+            for execution_id, hooks in told.items():
+                if self._islate_of(self.contents.executions[execution_id]):
+                    self.contents.update(execution_id, late_at=None)
+                    for tenant_id, hook in hooks:
+                        self.contents.add(tenant_id, hook)
+
+    def _is_late(self, row: ExecutionRecord) -> bool:
+        return not row.state.final and _is_due(row.late_at, self.now())
 
     # -- details
 
@@ -312,29 +342,7 @@ class MemoryStore:
             started_at=self.now() if fresh else free.started_at,
         )
         elements = self.contents.elements.get(row.id, {})
-        return Claim(
-            id=row.id,
-            tenant_id=row.tenant_id,
-            epoch=row.epoch,
-            state=row.state,
-            version_id=row.version_id,
-            workflow_name=row.workflow_name,
-            parameters=row.parameters,
-            priority=row.priority,
-            timeout_s=row.timeout_s,
-            worked_s=row.worked_s,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            cancel_requested_at=row.cancel_requested_at,
-            paused_at=row.paused_at,
-            parent=row.parent,
-            depth=row.depth,
-            error=row.error,
-            refresh=row.refresh,
-            runs=[StoredRun(*key, element.run, None) for key, element in sorted(elements.items(), key=_place)],
-            woken=is_asleep,
-            mailbox=self.contents.mailboxes.get(row.id, ()),
-        )
+        return claim_of(row, elements, self.contents.mailboxes.get(row.id, ()), woken=is_asleep)
 
 
 def _is_due(wake_at: datetime | None, now: datetime) -> bool:
@@ -353,7 +361,3 @@ def _exact_texts(commit: Commit) -> Iterator[str]:
 
 def _urgency(row: ExecutionRecord) -> tuple[int, UUID]:
     return -row.priority, row.id
-
-
-def _place(item: tuple[tuple[str, Element], StoredElement]) -> tuple[str, Element]:
-    return item[0]

@@ -16,15 +16,7 @@ from wfplatform.core.canonical import digest as sha256
 from wfplatform.core.execution import ExecutionState, NodeState
 from wfplatform.core.graph import Json
 from wfplatform.core.identifier import TimeOrderedIds
-from wfplatform.core.ports import (
-    Ids,
-    NewCommand,
-    NewExecution,
-    Publication,
-    StoredRun,
-    StoredVersion,
-    Wanted,
-)
+from wfplatform.core.ports import Ids, NewCommand, Publication, StoredRun, StoredVersion, Wanted
 from wfplatform.core.record import (
     AttemptRecord,
     AwaitedRecord,
@@ -35,6 +27,7 @@ from wfplatform.core.record import (
     NodeSummary,
     Page,
 )
+from wfplatform.core.start import NewExecution
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_contents import StoredElement
 from wfplatform.errors import ConflictError, DefinitionError, NotFoundError

@@ -19,10 +19,10 @@ from wfplatform.core.ports import (
     ExecutionChange,
     NewCacheEntry,
     NewCommand,
-    NewExecution,
     StoredVersion,
 )
 from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord
+from wfplatform.core.start import NewExecution
 
 __all__ = ["MemoryContents", "StoredCommand", "StoredElement"]
 
@@ -121,6 +121,8 @@ class MemoryContents:
                 depth=new.depth,
                 idempotency_key=new.idempotency_key,
                 refresh=new.refresh,
+                late_at=None if new.late_after_s is None else now + timedelta(seconds=new.late_after_s),
+                hook=new.hook,
             ),
         )
 

@@ -143,6 +143,7 @@ class SimulatedEngine:
         self.orchestrator = Orchestrator(
             engine_id=engine_id,
             store=store,
+            late=store,
             versions=store,
             cache=store,
             sharing=store,
