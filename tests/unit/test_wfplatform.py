@@ -18,11 +18,13 @@ ROOT = Path(__file__).resolve().parents[3]
 PUBLIC = {
     "Breaker", "Cache", "ConflictError", "DefinitionError", "ExecutionCancelledError", "ExecutionError", "ExecutionHandle",
     "ExecutionHandles", "Lane", "Limit", "NodeContext", "NodeError", "NodeFunction", "NodeTimeoutError", "NotFoundError",
+    "Notice",
     "OnFailure", "OnSkip", "Output",
     "ParameterError", "PlatformError", "Retry", "SchemaError", "SettingsError", "StorageError", "TravelError",
     "UnreachableError", "UserError", "WaitTimeoutError", "WfError", "WorkerLostError", "Workflow",
     "answering", "approval", "current_node", "delay",
-    "each", "else_", "if_", "loop", "merge", "node", "unmapped", "use_platform", "wait_for_event", "workflow",
+    "each", "else_", "env", "if_", "loop", "mail", "merge", "node", "slack", "unmapped", "use_platform",
+    "wait_for_event", "webhook", "workflow",
 }  # fmt: skip
 
 

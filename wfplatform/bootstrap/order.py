@@ -73,6 +73,7 @@ def order_of(settings: Settings, *, fsync: bool = True) -> Order:
                     "MKL_NUM_THREADS": "1",
                     "OPENBLAS_NUM_THREADS": "1",
                     "MALLOC_TRIM_THRESHOLD_": "65536",
+                    **settings.for_workers(),
                 },
             )
         )

@@ -13,7 +13,6 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-import platformdirs
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -23,8 +22,9 @@ from pydantic_settings import (
 )
 
 from wfplatform.errors import SettingsError
+from wfplatform.settings.machine import cpu_count, default_home, machine_memory_bytes
 
-__all__ = ["Settings", "conf_folder", "cpu_count", "machine_memory_bytes"]
+__all__ = ["Settings", "conf_folder"]
 
 PREFIX: Final = "WFP_"
 MIN_WORKER_MEMORY_BYTES: Final = 128 * 1024 * 1024
@@ -34,43 +34,10 @@ WORKERS_MEMORY_SHARE: Final = 0.75
 logger = logging.getLogger(__name__)
 
 
-def default_home() -> Path:
-    """Where the platform keeps its data unless told otherwise. Root gets /var/lib, since PostgreSQL cannot
-    run inside /root.
-    """
-    if os.geteuid() == 0:
-        return Path("/var/lib/wfplatform")
-    return Path(platformdirs.user_data_dir("wfplatform", appauthor=False))
-
-
 def conf_folder() -> Path:
     """The folder of the settings files: inside the installed package, else of the checkout."""
-    packed = Path(__file__).parent / "conf"
-    return packed if packed.is_dir() else Path(__file__).parents[1] / "conf"
-
-
-def cpu_count() -> int:
-    """The CPUs this process may use: affinity and the container's quota count."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    words = _control_group("cpu.max").split()
-    if len(words) == 2 and words[0].isdigit():
-        count = min(count, -(-int(words[0]) // int(words[1])))
-    return max(1, count)
-
-
-def machine_memory_bytes() -> int:
-    """The memory this process may use: the machine's, or less if a container says so."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _control_group("memory.max")
-    return min(total, int(limit)) if limit.isdigit() else total
-
-
-def _control_group(name: str) -> str:
-    try:
-        return Path("/sys/fs/cgroup", name).read_text(encoding="ascii").strip()
-    except OSError:
-        # No control groups here, or version 1: the machine's own figures hold.
-        return ""
+    packed = Path(__file__).parents[1] / "conf"
+    return packed if packed.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def _setting(*, owner: str, unit: str, reason: str, default: Any = ..., shown: str = "", **limits: Any) -> Any:
@@ -267,6 +234,41 @@ class Settings(BaseSettings):
         ge=1,
     )
 
+    smtp_host: str = _setting(
+        owner="nodes",
+        unit="host name",
+        default="",
+        reason="The server by which hooks send mail. Empty: none can be sent. Workers elsewhere take it from their environment.",
+    )
+    smtp_port: int | None = _setting(
+        owner="nodes",
+        unit="TCP port",
+        default=None,
+        reason="None: 587 with starttls, 465 with tls, 25 with none.",
+        ge=1,
+        le=65_535,
+    )
+    smtp_security: Literal["starttls", "tls", "none"] = _setting(
+        owner="nodes",
+        unit="starttls, tls or none",
+        default="starttls",
+        reason="Without encryption no password is sent.",
+    )
+    smtp_user: str = _setting(owner="nodes", unit="text", default="", reason="Empty: the server asks for none.")
+    smtp_password: str = _setting(
+        owner="nodes",
+        unit="text",
+        default="",
+        reason="Set it in the environment, never in a file; it goes to workers only.",
+        repr=False,
+    )
+    smtp_sender: str = _setting(
+        owner="nodes",
+        unit="mail address",
+        default="",
+        reason="In whose name mail is sent. Empty: smtp_user, if that is an address.",
+    )
+
     @classmethod
     def load(cls, **arguments: Any) -> Self:
         """Reads files and environment; arguments win.
@@ -324,6 +326,10 @@ class Settings(BaseSettings):
         values = self.model_dump(mode="json")
         return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items() if value not in (None, "")}
 
+    def for_workers(self) -> dict[str, str]:
+        """What of these settings workers are told, as environment variables."""
+        return {name: value for name, value in self.as_environment().items() if name.startswith(f"{PREFIX}SMTP_")}
+
     @field_validator("home", mode="after")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -371,7 +377,7 @@ def _problem(problem: dict[str, Any], model: type[Settings]) -> str:
 
 def _shown(name: str, value: Any) -> str:
     # A URL may hold a password; an error message goes to screens and logs.
-    return "another kind of address" if name == "database_url" else repr(value)
+    return {"database_url": "another kind of address", "smtp_password": "another kind of text"}.get(name) or repr(value)
 
 
 def _warn_of_misspelling(name: str, known: list[str]) -> None:
