@@ -133,7 +133,7 @@ def tell_end(screen: Screen, platform: EmbeddedPlatform, record: ExecutionRecord
 
 def tell_execution(screen: Screen, platform: EmbeddedPlatform, sight: Sight) -> None:
     """An execution as a page: its head, a line a node, waits, failures, and what to do next."""
-    from wfplatform.cli.report import failed_sentence, failures, head, nodes_table, waits
+    from wfplatform.cli.report import failed_sentence, failures, head, hooks_table, nodes_table, waits
 
     record, now = sight.record, datetime.now(UTC)
     screen.say(*head(record, now))
@@ -146,6 +146,9 @@ def tell_execution(screen: Screen, platform: EmbeddedPlatform, sight: Sight) -> 
     if any(node.counts.get(NodeState.FAILED) for node in sight.nodes):
         failed = platform.reader.nodes(DEFAULT_TENANT, record.id, states=[NodeState.FAILED], limit=FAILED_READ).items
         screen.say(*failures(failed))
+    if sight.hooks:
+        screen.say()
+        screen.say(hooks_table(sight.hooks))
     if record.state in (ExecutionState.FAILED, ExecutionState.CANCELLED):
         screen.say()
         screen.say(failed_sentence(record))
@@ -167,6 +170,7 @@ def sight_document(sight: Sight) -> dict[str, Any]:
     return {
         **execution_document(sight.record),
         "nodes": [_node_document(node) for node in sight.nodes],
+        "hooks": [execution_document(one) for one in sight.hooks],
     }
 
 

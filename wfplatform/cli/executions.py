@@ -58,16 +58,23 @@ def list_executions(
     ] = None,
     workflow: Annotated[str | None, typer.Option(help="Only those of the workflow with this name.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only those with this tag.")] = None,
+    hooks: Annotated[bool, typer.Option("--hooks", help="Also those that tell of others.")] = False,
     limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=10_000)] = 20,
     after: Annotated[
         str | None, typer.Option(metavar="ID", help="Go on after this one, as the page before says.")
     ] = None,
 ) -> None:
-    """List executions, newest first."""
+    """List executions, newest first. Those that only tell of others stand in it with --hooks or --workflow."""
     states = [_state(one) for one in state or []]
     with connected(screen) as platform:
         page = platform.reader.executions(
-            DEFAULT_TENANT, states=states, workflow_name=workflow, tag=tag, limit=limit, after=after
+            DEFAULT_TENANT,
+            states=states,
+            workflow_name=workflow,
+            tag=tag,
+            hooks=hooks or workflow is not None,
+            limit=limit,
+            after=after,
         )
     if screen.as_json:
         from wfplatform.cli.view import execution_document

@@ -31,7 +31,17 @@ from wfplatform.core.record import AttemptRecord, ExecutionRecord, LogRecord, No
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["elements_table", "error_line", "failures", "head", "log_line", "node_page", "nodes_table", "waits"]
+__all__ = [
+    "elements_table",
+    "error_line",
+    "failures",
+    "head",
+    "hooks_table",
+    "log_line",
+    "node_page",
+    "nodes_table",
+    "waits",
+]
 
 FAILURES_SHOWN: Final = 3
 PARAMETER_CHARACTERS: Final = 100
@@ -67,6 +77,8 @@ def head(record: ExecutionRecord, now: datetime) -> Iterator[Text]:
         yield _line("priority", str(record.priority))
     if record.parent is not None:
         yield _line("child of", f"{record.parent[0]}, node {place(record.parent[1], record.parent[2])}")
+    if record.hook is not None:
+        yield _line("tells of", f"{record.hook.execution}, {record.hook.on}")
     if record.paused_at is not None and not record.state.final:
         yield _line(
             "paused",
@@ -77,6 +89,21 @@ def head(record: ExecutionRecord, now: datetime) -> Iterator[Text]:
         yield _line("cancel", f"asked for {instant(record.cancel_requested_at, now=now)}{by}")
     if record.waiting_for and not record.state.final:
         yield _line("waits", record.waiting_for)
+
+
+def hooks_table(hooks: Iterable[ExecutionRecord]) -> Table:
+    """What was started to tell of an execution: a line each, with what is wrong with it."""
+    rows = [
+        (
+            str(one.hook.on) if one.hook is not None else "",
+            one.workflow_name,
+            str(one.id),
+            Text(state_word(one.state), style=STYLE[one.state]),
+            first_line(error_line(one.error) if one.error else one.waiting_for, 60),
+        )
+        for one in hooks
+    ]
+    return table(("told on", "by", "execution", "state", "remark"), rows)
 
 
 def nodes_table(nodes: Iterable[NodeProgress], now: datetime, *, ended: bool) -> Table:

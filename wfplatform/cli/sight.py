@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Observer", "Sight"]
 
 NOTES: Final = 20
-"""Running and waiting elements that are told one by one."""
+"""Running and waiting elements, and hooks, that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +33,14 @@ class Sight:
         record: the execution.
         nodes: how far each node is; empty when only the state was wanted.
         active: running and waiting elements, a few of them.
+        hooks: executions that tell of it, a few of them, newest first.
         trouble: why it could not be looked at again, empty when all is well.
     """
 
     record: ExecutionRecord
     nodes: Sequence[NodeProgress] = ()
     active: Sequence[NodeExecutionRecord] = ()
+    hooks: Sequence[ExecutionRecord] = ()
     trouble: str = ""
 
 
@@ -60,7 +62,7 @@ class Observer:
         return Sight(record=self._platform.executions.record(self._id))
 
     def look(self) -> Sight:
-        """The execution, how far each node is, and what runs or waits: two queries, and one if anything does."""
+        """The execution, how far each node is, what tells of it, and what runs or waits: a few queries."""
         executions, reader = self._platform.executions, self._platform.reader
         record = executions.record(self._id)
         summary = reader.summary(DEFAULT_TENANT, self._id)
@@ -74,7 +76,8 @@ class Observer:
         if any(one.counts.get(state) for one in summary for state in wanted):
             active = reader.nodes(DEFAULT_TENANT, self._id, states=wanted, limit=NOTES).items
         nodes = node_progress(graph, record.parameters, record.state, summary, self._sizes)
-        return Sight(record=record, nodes=nodes, active=active)
+        hooks = reader.executions(DEFAULT_TENANT, hook_of=self._id, limit=NOTES).items
+        return Sight(record=record, nodes=nodes, active=active, hooks=hooks)
 
     def sights(self, *, whole: bool = True) -> Iterator[Sight]:
         """One sight now and one whenever something may have changed, until the execution has ended.

@@ -92,6 +92,8 @@ def execution_document(record: ExecutionRecord) -> dict[str, Any]:
         if parent is None
         else {"executionId": str(parent[0]), "node": parent[1], "element": list(parent[2])},
         "depth": record.depth,
+        "lateAt": _at(record.late_at),
+        "hook": None if record.hook is None else {"executionId": str(record.hook.execution), "on": str(record.hook.on)},
     }
 
 

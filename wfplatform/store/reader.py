@@ -33,6 +33,7 @@ from wfplatform.errors import NotFoundError, UserError
 from wfplatform.store import statement
 from wfplatform.store.awaited import AWAITED, awaited_record
 from wfplatform.store.database import Database
+from wfplatform.store.execution_filter import execution_filter
 from wfplatform.store.failure import explained
 from wfplatform.store.record_row import (
     SUMMARY,
@@ -211,6 +212,8 @@ class Reader:
         workflow_name: str | None = None,
         tag: str | None = None,
         parent_id: UUID | None = None,
+        hook_of: UUID | None = None,
+        hooks: bool = True,
         limit: int = 50,
         after: str | None = None,
         offset: int = 0,
@@ -221,20 +224,16 @@ class Reader:
         Args:
             states: only these; all when empty.
             parent_id: only the children of this one.
+            hook_of: only what tells of this one, without what that runs in turn.
+            hooks: whether what tells of others is among them.
             limit: rows of a page, 1 to `PAGE_LIMIT`.
             after: `next` of the page before.
             offset: rows to leave out, for those who count pages; costs as much as reading them.
             total: whether all that fit are to be counted too.
         """
-        kept: list[Any] = []
-        if states:
-            kept.append(_EXECUTION.state.in_(sorted(states)))
-        if workflow_name is not None:
-            kept.append(_EXECUTION.workflow_name == workflow_name)
-        if tag is not None:
-            kept.append(literal(tag) == _EXECUTION.tags.any_())
-        if parent_id is not None:
-            kept.append(_EXECUTION.parent_id == parent_id)
+        kept = execution_filter(
+            states=states, workflow_name=workflow_name, tag=tag, parent_id=parent_id, hook_of=hook_of, hooks=hooks
+        )
         query = select(*_OF_EXECUTION).where(*kept).order_by(_EXECUTION.id.desc()).offset(offset or None)
         if after is not None:
             query = query.where(_EXECUTION.id < read_cursor(after, UUID))
