@@ -300,7 +300,7 @@ class MemoryStore:
         with self._lock:
             self._fence(engine_id)
             for execution_id, hooks in told.items():
-                if self._islate_of(self.contents.executions[execution_id]):
+                if self._is_late(self.contents.executions[execution_id]):
                     self.contents.update(execution_id, late_at=None)
                     for tenant_id, hook in hooks:
                         self.contents.add(tenant_id, hook)
