@@ -5,6 +5,7 @@ Plain data that goes as JSON into the parameter `notice`. Refuses values of resu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -19,6 +20,8 @@ __all__ = ["NOTICE", "Failure", "Notice", "failure_told"]
 NOTICE: Final = "notice"
 """The parameter by which a hook is told."""
 
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+"""What no JSON in the database holds."""
 _MOST: Final = 2000
 """Characters of an error's message that are told."""
 
@@ -96,9 +99,9 @@ def failure_told(error: Mapping[str, Any] | None) -> Failure | None:
     """The error of an execution as it is told."""
     if error is None:
         return None
-    message = str(error.get("message", ""))
+    message = _UNSTORABLE.sub("\ufffd", str(error.get("message", "")))
     return Failure(
-        type=str(error.get("type", "")),
+        type=_UNSTORABLE.sub("\ufffd", str(error.get("type", ""))),
         message=message if len(message) <= _MOST else message[: _MOST - 1] + "…",
         code=str(error.get("code", "")),
         node=str(error.get("node", "")),
