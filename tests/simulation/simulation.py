@@ -12,6 +12,7 @@ from uuid import UUID
 
 from tests.contract.drawn import Step, brought, drawn
 from tests.simulation.bench import Bench
+from tests.simulation.told import broken_promises, with_hooks
 from wfplatform import Workflow, answering
 from wfplatform.app.changes import ChangeCounter
 from wfplatform.app.executions import Executions
@@ -81,6 +82,7 @@ class Simulation:
         world = self.world = World(seed)
         random = world.random
         self._bench = bench
+        self._tastes = Random(seed)
         self._ids = WorldIds(world)
         self._store = MemoryStore(now=lambda: world.now)
         self._catalog = MemoryCatalog(self._store, ids=self._ids)
@@ -260,9 +262,11 @@ class Simulation:
     def _start(self) -> None:
         random = self.world.random
         flow = drawn(_steps(random, 2, 4), random.randint(0, 2), random.choice((0.0, 0.5, 4.0)))
+        flow = with_hooks(flow, self._tastes)
         given = {"n": random.randint(-3, 3), "xs": [random.randint(0, 5) for _ in range(random.randint(0, 3))]}
         own = definition_digest(flow.as_definition(), self._bench.code.digest)
-        versions = [*((one, one.version, one.code) for one in flow.children.values()), (flow, own, self._bench.code)]
+        others = [*flow.children.values(), *{one.workflow.name: one.workflow for one in flow.hooks}.values()]
+        versions = [*((one, one.version, one.code) for one in others), (flow, own, self._bench.code)]
         for one, digest, code in versions:
             publication = Publication(
                 name=one.name, digest=digest, document=one.definition, code=code.to_bytes(), code_digest=code.digest
@@ -274,6 +278,7 @@ class Simulation:
             workflow_name=flow.name,
             parameters=flow.parameters.to_json(given),
             timeout_s=3600.0,
+            late_after_s=flow.policy.late_after_s,
         )
         self._started[new.id] = Started(flow, given)
         self.world.note("user", f"starts {_short(new.id)} with {json.dumps(given)}")
@@ -368,6 +373,9 @@ class Simulation:
         _promise(not self._cluster.kept, "workers still hold messages that nobody acknowledged")
         for id, known in self._started.items():
             self._check_ending(id, known)
+            rows = contents.executions
+            wrong = broken_promises(known.flow, rows[id], rows.values(), is_rough=self._is_rough)
+            _promise(not wrong, f"{_short(id)}: {wrong}")
 
     def _check_ending(self, id: UUID, known: Started) -> None:
         """It ended as it would have without any trouble, unless trouble was the reason."""
@@ -405,7 +413,7 @@ class Simulation:
         lost = any(
             _code(stored) == "worker_lost"
             for id, known in self._store.contents.elements.items()
-            if id not in self._started or known is elements
+            if known is elements or (id not in self._started and self._store.contents.executions[id].hook is None)
             for stored in known.values()
         )
         return lost or any(

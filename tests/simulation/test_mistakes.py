@@ -17,7 +17,9 @@ from wfplatform.engine import adoption, planning, vigil
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.gates import Gates
+from wfplatform.engine.hooks import Hooks
 from wfplatform.engine.intake import Intake
+from wfplatform.engine.lateness import Lateness
 from wfplatform.engine.loop import EngineLoop
 from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.planning import Planning
@@ -51,6 +53,12 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
     ),
     "the end of a child is not told its parent": (
         Waits, "tell_parent", "if live.claim.parent is None:", "if True:",
+    ),
+    "nobody is told of an end": (
+        Hooks, "tell_end", "if occasion is None or", "if True or",
+    ),
+    "nobody looks who is late": (
+        Lateness, "due", "self.next_at is not None and", "False and",
     ),
     "a command that could not be followed counts as done": (
         Wishes, "follow", "return  # not done: it comes again\n    self._batch",
