@@ -125,6 +125,7 @@ def workflow(
 
     def decorate(function: Callable[..., Any], /) -> Workflow[..., Any]:
         own = checked_name(name if name is not None else getattr(function, "__name__", ""))
+        told = tellers(own, hooks, late_after_s)
         return Workflow(
             function,
             name=own,
@@ -137,7 +138,7 @@ def workflow(
                 late_after_s=late_after_s,
             ),
             defaults=NodeDefaults(retry=retry, timeout_s=node_timeout_s),
-            hooks=tellers(own, hooks, late_after_s),
+            hooks=told,
         )
 
     return cast("WorkflowDecorator", decorate) if function is None else decorate(function)

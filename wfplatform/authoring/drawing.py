@@ -133,7 +133,7 @@ class Drawing:
 
 def _told_by(workflow: Workflow[..., Any]) -> list[FunctionType]:
     """The functions behind the hooks of a workflow."""
-    return [cast("FunctionType", one.function or one.workflow.function) for one in workflow.hooks]
+    return [cast("FunctionType", one.workflow.function) for one in workflow.hooks]
 
 
 def _opened(trace: Trace, result: Binding, typed: Set[str], known: dict[Binding, OutputRef]) -> Binding:

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 from wfplatform.authoring.node import NodeFunction, as_node
 from wfplatform.authoring.signature import ANY, checked_name, type_name
@@ -78,10 +78,9 @@ def _on(name: str, on: Occasion, given: Hooks) -> Iterator[Teller]:
                 _check_parameters(name, on, one)
                 yield Teller(on, one)
             case ReadyHook():
-                yield Teller(on, _ready(own, one), cast("FunctionType", one.node.function))
+                yield Teller(on, _ready(own, one))
             case _ if callable(one):
-                node = _node(name, on, one)
-                yield Teller(on, _wrapped(own, name, on, node), cast("FunctionType", node.function))
+                yield Teller(on, _wrapped(own, name, on, _node(name, on, one)))
             case _:
                 raise _misfit(name, on, one, "which is no function, workflow or ready-made hook")
 
@@ -110,8 +109,10 @@ def _wrapped(own: str, name: str, on: Occasion, node: NodeFunction[..., Any]) ->
     def draw(notice: Any) -> Any:
         return node(**{first.name: notice}) if by_name else node(notice)
 
-    draw.__annotations__ = {NOTICE: dict[str, Any] if _is_dict(annotation) else Notice}
-    return Workflow(draw, name=own, description=f"Is run on {on} of an execution of {name}.")
+    # As if it were written where the function is: what that names is then looked at, too, when it may have changed.
+    beside = FunctionType(draw.__code__, node.function.__globals__, own, None, draw.__closure__)
+    beside.__annotations__ = {NOTICE: dict[str, Any] if _is_dict(annotation) else Notice}
+    return Workflow(beside, name=own, description=f"Is run on {on} of an execution of {name}.")
 
 
 def _ready(own: str, hook: ReadyHook) -> Workflow[..., Any]:

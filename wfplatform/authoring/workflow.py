@@ -28,8 +28,6 @@ from wfplatform.core.policy import OnFailure, OnSkip, Retry, WorkflowPolicy
 from wfplatform.errors import DefinitionError
 
 if TYPE_CHECKING:
-    from types import FunctionType
-
     from wfplatform.authoring.code import Code
     from wfplatform.authoring.ending import LocalExecution
     from wfplatform.authoring.parameter import Parameters
@@ -43,12 +41,10 @@ class Teller(NamedTuple):
 
     Args:
         workflow: takes a parameter `notice`, or none that must be given.
-        function: what it was made of, if that was a function.
     """
 
     on: Occasion
     workflow: Workflow[..., Any]
-    function: FunctionType | None = None
 
 
 class Workflow[**P, R]:
