@@ -99,6 +99,20 @@ def test_a_password_is_not_shown() -> None:
     assert "expected a URL postgresql://" in str(caught.value)
 
 
+def test_workers_are_told_of_the_mail_server_and_of_nothing_else() -> None:
+    settings = Settings.load(
+        database_url="postgresql://me:hunter2@host/db", smtp_host="mail.example.org", smtp_user="me", smtp_password="pw"
+    )
+    assert settings.for_workers() == {
+        "WFP_SMTP_HOST": "mail.example.org", "WFP_SMTP_SECURITY": "starttls", "WFP_SMTP_USER": "me",
+        "WFP_SMTP_PASSWORD": "pw",
+    }  # fmt: skip
+    assert "pw" not in repr(settings)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(smtp_password=["hunter2"])
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_a_database_url_has_one_form(scheme: str) -> None:
     assert Settings.load(database_url=f"{scheme}://host/db").database_url == "postgresql://host/db"

@@ -24,7 +24,7 @@ SPARE_S: Final = 30.0
 RETRY: Final = Retry(
     attempts=6, delay_s=2.0, backoff=4.0, jitter=0.2, max_delay_s=600.0, never_on=("wfplatform.errors.UserError",)
 )
-"""For about a quarter of an hour; what is refused is not tried again."""
+"""For about eleven minutes; what is refused is not tried again."""
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OWN: Final = frozenset(
