@@ -350,7 +350,7 @@ def _state(word: str) -> ExecutionState:
 def _executions_table(screen: Screen, items: Iterable[ExecutionRecord]) -> Any:
     from rich.text import Text
 
-    from wfplatform.cli.report import error_line
+    from wfplatform.cli.report import error_line, told_of
     from wfplatform.cli.screen import table
     from wfplatform.cli.words import duration, first_line, instant, short_ids, span_s, state_word
 
@@ -365,7 +365,7 @@ def _executions_table(screen: Screen, items: Iterable[ExecutionRecord]) -> Any:
             f"{one.nodes_ended}/{'?' if one.nodes_total is None else one.nodes_total}",
             instant(one.created_at, now=now),
             duration(span_s(one.started_at, one.finished_at, now)),
-            first_line(error_line(one.error) if one.error else one.waiting_for, 60),
+            first_line(error_line(one.error) if one.error else one.waiting_for or told_of(one), 60),
         )
         for one in records
     ]

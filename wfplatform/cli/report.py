@@ -78,7 +78,7 @@ def head(record: ExecutionRecord, now: datetime) -> Iterator[Text]:
     if record.parent is not None:
         yield _line("child of", f"{record.parent[0]}, node {place(record.parent[1], record.parent[2])}")
     if record.hook is not None:
-        yield _line("tells of", f"{record.hook.execution}, {record.hook.on}")
+        yield _line("hook", told_of(record))
     if record.paused_at is not None and not record.state.final:
         yield _line(
             "paused",
@@ -89,6 +89,11 @@ def head(record: ExecutionRecord, now: datetime) -> Iterator[Text]:
         yield _line("cancel", f"asked for {instant(record.cancel_requested_at, now=now)}{by}")
     if record.waiting_for and not record.state.final:
         yield _line("waits", record.waiting_for)
+
+
+def told_of(record: ExecutionRecord) -> str:
+    """Of what an execution tells; empty if it is no hook."""
+    return "" if record.hook is None else f"tells of the {record.hook.on} of {record.hook.execution}"
 
 
 def hooks_table(hooks: Iterable[ExecutionRecord]) -> Table:

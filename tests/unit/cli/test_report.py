@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from rich.console import Console
 
+from tests.unit.cli.test_live import RECORD
 from wfplatform.cli.progress import NodeProgress
-from wfplatform.cli.report import error_line, nodes_table
-from wfplatform.core.execution import NodeState
+from wfplatform.cli.report import error_line, head, hooks_table, nodes_table, told_of
+from wfplatform.core.execution import ExecutionState, NodeState
+from wfplatform.core.hook import HookOf, Occasion
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -53,3 +57,16 @@ def test_a_nodes_state_tells_what_is_not_plain(
 )
 def test_an_error_in_one_line(error: dict[str, str], expected: str) -> None:
     assert error_line(error).startswith(expected)
+
+
+def test_what_tells_of_an_execution_is_shown_with_its_state() -> None:
+    failed = replace(RECORD, state=ExecutionState.FAILED, error={"type": "SettingsError", "message": "not set up"})
+    hook = replace(failed, hook=HookOf(UUID(int=9), Occasion.LATENESS), workflow_name="flights: on lateness")
+    stream = io.StringIO()
+    Console(file=stream, width=200).print(hooks_table([hook]))
+    [line] = [one for one in stream.getvalue().splitlines() if "flights" in one]
+    told = ("lateness", "flights: on lateness", str(hook.id), "Failed", "SettingsError: not set up")
+    assert all(word in line for word in told)
+    assert told_of(hook) == f"tells of the lateness of {UUID(int=9)}"
+    assert any(told_of(hook) in str(line) for line in head(hook, NOW))
+    assert told_of(RECORD) == ""
