@@ -14,7 +14,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from wfplatform.errors import DefinitionError, UnreachableError, UserError
 from wfplatform.nodes.message import one_line
@@ -27,6 +27,8 @@ SIGNATURE: Final = "Wfplatform-Signature"
 
 _ANSWER_BYTES: Final = 4096
 _REDIRECTS: Final = 3
+_TELLING: Final = 4
+"""A shorter part of an address gives nothing away."""
 _AGAIN: Final = frozenset({408, 425, 429})
 """Besides those from 500 on: the same may be accepted later."""
 _PORTS: Final = {"http": 80, "https": 443}
@@ -103,7 +105,8 @@ def post_json(
     }
     if key:
         sent[SIGNATURE] = signature(key, body, int(time.time()))
-    name = masked(_place(url), secrets)
+    secrets = {*secrets, *(_parts(url) if url in secrets else ())}
+    name = _place(url)
     at = url
     try:
         with _unheard(), httpx.Client(timeout=httpx.Timeout(timeout_s), follow_redirects=False) as client:
@@ -161,6 +164,13 @@ def _place(url: str) -> str:
     """Scheme and host: what comes after them may be a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def _parts(url: str) -> set[str]:
+    """What of an address that is a secret somebody could repeat: services tell a path they do not know."""
+    parts = urlsplit(url)
+    words = [parts.path, parts.query, unquote(parts.path), *parts.path.split("/"), *parts.query.split("&")]
+    return {word for word in words if len(word) >= _TELLING}
 
 
 def _beginning(pieces: Iterator[bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -34,7 +35,7 @@ _OWN: Final = frozenset(
     }
 )
 _MOST_HEADERS: Final = 50
-_PARAMETERS_CHARS: Final = 100_000
+_PARAMETERS_BYTES: Final = 128 * 1024
 
 
 def webhook(
@@ -107,7 +108,7 @@ def post_notice(notice: dict[str, Any], url: Json, headers: dict[str, Json], sec
 def _document(notice: Mapping[str, Any]) -> dict[str, Any]:
     """What is posted; parameters that are large are left out."""
     parameters = notice["parameters"]
-    fits = len(str(parameters)) <= _PARAMETERS_CHARS
+    fits = len(json.dumps(parameters, ensure_ascii=False).encode("utf-8", "replace")) <= _PARAMETERS_BYTES
     return {
         "title": headline(notice),
         "occasion": notice["occasion"],
