@@ -77,6 +77,7 @@ def judge(harmed: Harmed, started: Sequence[Started], blows: Sequence[Blow]) -> 
     """
     for one in started:
         _judge_ending(harmed, one, _between(blows, one.at, None))
+    _judge_hooks(harmed, started, blows)
     lines = read_lines(harmed.lines)
     commits = harmed.witness.commits()
     _judge_repeats(commits, lines, blows)
@@ -96,6 +97,25 @@ def _judge_ending(harmed: Harmed, one: Started, blows: Sequence[Blow]) -> None:
     result = handle.result(60)
     if result != one.expected:
         raise BrokenPromiseError("Results equal an undisturbed run.", where, one.expected, result, blows)
+
+
+def _judge_hooks(harmed: Harmed, started: Sequence[Started], blows: Sequence[Blow]) -> None:
+    """Of each end its hooks tell once, and they end too."""
+    query = "select hook_of, state from execution where hook_of is not null"
+    until_s = time.monotonic() + SETTLE_S
+    while True:
+        told: dict[UUID, list[str]] = {one.id: [] for one in started}
+        for execution, state in harmed.witness.rows(query):
+            told.setdefault(execution, []).append(state)
+        expected = {one.id: ["completed"] * len(one.workflow.hooks) for one in started}
+        wrong = {one: states for one, states in told.items() if states != expected.get(one, states)}
+        if not wrong:
+            return
+        if time.monotonic() > until_s:
+            raise BrokenPromiseError(
+                "Each end is told once.", harmed.name, {one: expected[one] for one in wrong}, wrong, blows
+            )
+        time.sleep(0.1)
 
 
 def _judge_repeats(commits: Commits, lines: Sequence[Line], blows: Sequence[Blow]) -> None:

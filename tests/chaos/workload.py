@@ -10,7 +10,7 @@ import os
 import random
 import time
 
-from wfplatform import Retry, Workflow, current_node, delay, each, node, workflow
+from wfplatform import Notice, Retry, Workflow, current_node, delay, each, node, workflow
 
 __all__ = ["BEFORE_EFFECT", "DELAY_S", "EFFECT", "WORKFLOWS"]
 
@@ -107,7 +107,12 @@ def digested(parts: list[bytes], file: str) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-@workflow
+def heard(notice: Notice) -> str:
+    """A hook."""
+    return notice.workflow
+
+
+@workflow(on_completion=heard)
 def fan_out(file: str):
     return total(squared.map(numbers(file, 20), file), file)
 
@@ -127,7 +132,7 @@ def retried(file: str):
     return total(stumbling.map(numbers(file, 6), file), file)
 
 
-@workflow
+@workflow(on_completion=[heard, heard])
 def delayed(file: str):
     return raised(delay(seconds=DELAY_S, value=total(squared.map(numbers(file, 4), file), file)), file)
 
