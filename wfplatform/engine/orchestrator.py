@@ -261,9 +261,7 @@ class Orchestrator:
 
     def _look(self) -> int:
         """Fetch what users and other engines want, and claim what is to run."""
-        found = self._store.look(
-            self.engine_id, claims=self._room, commands=_COMMANDS_AT_ONCE, ahead_s=AHEAD_S
-        )
+        found = self._store.look(self.engine_id, claims=self._room, commands=_COMMANDS_AT_ONCE, ahead_s=AHEAD_S)
         self._sleepers.seen(found.next_wake_at, self._clock.now())
         self._lateness.seen(found.next_late_at)
         claims = found.claims
