@@ -170,7 +170,8 @@ class Executions:
         return self._records.find(self._tenant_id, execution_id)
 
     def ask(self, execution_id: UUID, kind: str, payload: Mapping[str, Json] | None = None) -> None:
-        """Ask an execution to cancel, pause, resume or retry; or tell it something, which `payload` holds.
+        """Ask an execution to cancel, pause, resume or retry; or tell it something, which `payload` holds: of a retry, for which
+        elements it is, if not for all that failed.
 
         Raises:
             ConflictError: it is in a state in which this makes no sense.
@@ -178,6 +179,7 @@ class Executions:
         record = self.record(execution_id)
         if (
             kind == "retry"
+            and payload is None
             and record.state is not ExecutionState.FAILED
             and record.state is not ExecutionState.CANCELLED
         ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 from uuid import UUID
@@ -86,7 +86,19 @@ def make_part(
         sizes,
         frozenset(exports),
         turns,
+        tuple(_edits(loaded, execution, segment)),
     )
+
+
+def _edits(loaded: Loaded, execution: Execution, segment: Segment) -> Iterator[tuple[int, Element, Mapping[str, Json]]]:
+    """Inputs that somebody replaced. Nobody does so before a first try has failed."""
+    for span, attempt in segment.members:
+        if attempt > 1:
+            runs = execution.nodes[span.node].runs
+            for element in span.elements():
+                run = runs.get(element)
+                if run is not None and run.edit is not None:
+                    yield loaded.index[span.node], element, run.edited
 
 
 def _settled(loaded: Loaded, execution: Execution, segment: Segment, known: Sequence[KnownOutput]) -> list[KnownOutput]:

@@ -53,6 +53,7 @@ class Part(NamedTuple):
         sizes: index of a node -> known prefix -> number of elements, for mapped nodes that are read as a whole.
         exports: indices of nodes whose values other segments read.
         turns: index of a loop node, element -> turns already done and the output of the last one.
+        edits: index of a node, element -> inputs that somebody replaced: port -> plain JSON.
     """
 
     execution: UUID
@@ -65,6 +66,7 @@ class Part(NamedTuple):
     sizes: Mapping[int, Mapping[Element, int]] = {}
     exports: frozenset[int] = frozenset()
     turns: Sequence[tuple[int, Element, int, Mapping[str, Any]]] = ()
+    edits: Sequence[tuple[int, Element, Mapping[str, Json]]] = ()
 
 
 class SegmentOrder(NamedTuple):
@@ -115,6 +117,7 @@ def _packed(order: SegmentOrder, write: Callable[[Mapping[str, Json]], object]) 
             [[index, list(sizes.items())] for index, sizes in part.sizes.items()],
             sorted(part.exports),
             [list(turn) for turn in part.turns],
+            [[index, element, write(inputs)] for index, element, inputs in part.edits],
         ]
         for part in order.parts
     ]
@@ -131,7 +134,7 @@ def unpack_order(packed: bytes) -> SegmentOrder:
                 UUID(bytes=execution),
                 epoch,
                 version,
-                parameters if isinstance(parameters, dict) else json.loads(parameters),
+                _written(parameters),
                 segment,
                 [
                     (index, Span("", tuple(prefix), start, stop), attempt)
@@ -141,13 +144,19 @@ def unpack_order(packed: bytes) -> SegmentOrder:
                 {index: {tuple(prefix): size for prefix, size in items} for index, items in sizes},
                 frozenset(exports),
                 [(index, tuple(element), count, outputs) for index, element, count, outputs in turns],
+                tuple((index, tuple(element), _written(inputs)) for index, element, inputs in edits),
             )
-            for execution, epoch, version, parameters, segment, members, knowns, sizes, exports, turns in parts
+            for execution, epoch, version, parameters, segment, members, knowns, sizes, exports, turns, edits in parts
         ),
         lane,
         budget_s,
         announce,
     )
+
+
+def _written(values: Any) -> Mapping[str, Json]:
+    found: Mapping[str, Json] = values if isinstance(values, dict) else json.loads(values)
+    return found
 
 
 class Delivery(NamedTuple):

@@ -6,7 +6,7 @@ Copies the runs of a node once, when they are first touched. Refuses to decide a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -101,6 +101,7 @@ class Draft:
         """Change one element, to be recorded."""
         runs = self.runs(node)
         before = runs.get(element)
+        run = _as_edited(run, before)
         if run.state.final and not (before and before.state.final):
             self._ended[node] += 1
         elif before and before.state.final and not run.state.final:
@@ -116,8 +117,8 @@ class Draft:
         for element in below:
             if runs[element].state is NodeState.COMPLETED:
                 continue
-            runs[element] = run
-            self.recorded.append(Recorded(node, element, run, None, fresh=False))
+            ended = runs[element] = _as_edited(run, runs[element])
+            self.recorded.append(Recorded(node, element, ended, None, fresh=False))
         self.put(node, prefix, run)
         if below:
             self.recount(node)
@@ -184,3 +185,10 @@ class Draft:
             mailbox=after.get("mailbox", base.mailbox),
         )
         return Transition(execution, tuple(self.recorded), tuple(self.effects))
+
+
+def _as_edited(run: Run, before: Run | None) -> Run:
+    """An element's new standing: what somebody replaced among its inputs stays replaced, whatever becomes of it."""
+    if before is None or before.edit is None or run.edit is not None:
+        return run
+    return replace(run, edit=before.edit)

@@ -34,6 +34,7 @@ __all__ = [
     "Refused",
     "Rejected",
     "Repeated",
+    "Replay",
     "ResumeRequested",
     "Retried",
     "Reused",
@@ -220,11 +221,24 @@ class Rejected:
     elements: tuple[tuple[str, Element], ...] = ()
 
 
+class Replay(NamedTuple):
+    """A failed element that is to run again, unless it is not the one any more that failed in this attempt.
+
+    `inputs`: port -> plain JSON in place of what it would get; None = as it was.
+    """
+
+    node: str
+    element: Element
+    attempt: int
+    inputs: Mapping[str, Any] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """Failed elements and what hangs on them are to run again."""
+    """Failed elements and what hangs on them are to run again: all of an execution, or `only` these."""
 
     by: str = ""
+    only: tuple[Replay, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,6 +162,7 @@ class Run:
         alone: it must not share a segment with others (it is suspected of killing workers).
         upstream: it ended because of what another node did, so a retry of that one opens it again.
         awaits: what a waiting element is to be brought by somebody: {"kind": "event" or "approval", ...}, as JSON.
+        edit: what somebody replaced among its inputs, for all tries to come: {"inputs" (port -> plain JSON), "by", "at"}.
     """
 
     state: NodeState
@@ -177,6 +178,17 @@ class Run:
     reason: str = ""
     reused_from: UUID | None = None
     awaits: Mapping[str, Any] | None = None
+    edit: Mapping[str, Any] | None = None
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it failed for good, and by itself."""
+        return self.state is NodeState.FAILED and not self.upstream
+
+    @property
+    def edited(self) -> Mapping[str, Any]:
+        """The inputs that were replaced: port -> value."""
+        return {} if self.edit is None else self.edit["inputs"]
 
 
 class Signal(NamedTuple):

@@ -101,7 +101,7 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
     if execution.state.final:
         match event:
             case Retried():
-                retry(draft)
+                retry(draft, event)
             case Claimed(sizes):
                 _claim_sizes(draft, sizes)  # for the retry that follows
             case Rejected(error, elements):
@@ -155,7 +155,7 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
             draft.changes["paused_at"] = None
             draft.needs_plan = True
         case Retried():
-            retry(draft)
+            retry(draft, event)
         case _:
             assert_never(event)
     return draft.transition()
@@ -199,6 +199,8 @@ def _take(draft: Draft, outcome: Outcome) -> None:
         case OutcomeKind.COMPLETED:
             if known is not None and (known.state.final or outcome.attempt < known.attempt):
                 return
+            if known is not None and known.edit is not None and _has_failed(known, outcome.attempt):
+                return  # a twin of the try that failed, which had other inputs
             if outcome.attempt == 1 and outcome.sizes is None and outcome.verdict is None:
                 run = _FIRST_COMPLETED
             else:

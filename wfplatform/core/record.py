@@ -102,7 +102,9 @@ class NodeExecutionRecord:
     Args:
         outputs: as in `core.execution.Outcome`, without bodies.
         progress: share done, 0 to 1, as user code reported it.
-        awaits: as in `core.execution.Run`.
+        awaits: as in `core.execution.Run`, and so `edit`.
+        dead_at: since when it is a dead letter: it has failed for good, and by itself, and nobody has discarded it.
+        discarded: {"by", "at", "reason"}.
     """
 
     execution_id: UUID
@@ -130,6 +132,9 @@ class NodeExecutionRecord:
     progress_message: str
     reused_from: UUID | None
     awaits: Mapping[str, Any] | None = None
+    edit: Mapping[str, Any] | None = None
+    dead_at: datetime | None = None
+    discarded: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

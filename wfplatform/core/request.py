@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from wfplatform.core.draft import Draft
-from wfplatform.core.event import CancelSegments, Recorded
+from wfplatform.core.event import CancelSegments, Finish, Recorded, Replay, Retried
 from wfplatform.core.execution import WHOLE, Element, ExecutionState, NodeState, Run
 from wfplatform.core.graph import NodeKind
 from wfplatform.core.propagation import decide
@@ -65,33 +65,109 @@ def stop_all(draft: Draft, reason: str) -> None:
     draft.effects.append(CancelSegments())
 
 
-def retry(draft: Draft) -> None:
-    """Failed and cancelled elements are pending again, and so is all that was skipped because of them."""
-    draft.changes |= {
-        "state": ExecutionState.RUNNING,
-        "error": None,
-        "finished_at": None,
-        "cancel_requested_at": None,
-    }
-    reopened: list[str] = []
+def retry(draft: Draft, event: Retried) -> None:
+    """Failed and cancelled elements are pending again, and so is all that was skipped because of them.
+
+    With `only`, of the elements that failed by themselves just these; what has not begun or was stopped with the execution
+    goes on with it all the same, because an execution that ended goes on as a whole.
+    """
+    chosen = None if event.only is None else _chosen(draft, event.only)
+    if chosen is not None and not chosen:
+        if draft.base.state.final:
+            draft.effects.append(Finish(draft.base.state))  # it was taken up for nothing
+        return
+    draft.changes |= {"error": None if chosen is None else _left(draft, chosen)}
+    if draft.base.state.final:
+        draft.changes |= {"state": ExecutionState.RUNNING, "finished_at": None, "cancel_requested_at": None}
+    opened: dict[str, _Opened] = {}
     for node in draft.graph.nodes:
-        before = draft.base.nodes[node.id]
-        for element, run in before.runs.items():
-            branch_not_taken = run.state is NodeState.SKIPPED and not run.upstream
-            if not run.state.final or run.state is NodeState.COMPLETED or branch_not_taken:
+        for element, run in draft.base.nodes[node.id].runs.items():
+            if not _is_meant(draft, opened, node.id, element, run, chosen):
                 continue
+            # What failed stays known: word of that try may come twice.
+            edit, error = run.edit, run.error if run.is_dead else None
+            if chosen is not None and (node.id, element) in chosen:
+                edit = _edit(draft, run, chosen[node.id, element], event.by)
             turns = run.sizes if node.type == NodeKind.LOOP else None  # those that are done stay done
-            again = Run(NodeState.PENDING, run.attempt, sizes=turns)
+            again = Run(NodeState.PENDING, run.attempt, sizes=turns, error=error, edit=edit)
             runs = draft.runs(node.id)
-            if len(element) < before.rank:
+            if len(element) < node.rank:
                 del runs[element]
             else:
                 runs[element] = again
             draft.recorded.append(Recorded(node.id, element, again, None, fresh=False))
-            if node.id not in reopened[-1:]:
-                reopened.append(node.id)
-    for name in reopened:
+            opened.setdefault(node.id, _Opened()).add(element)
+    for name in opened:
         draft.recount(name)
-    for name in reopened:
+    for name in opened:
         decide(draft, name, WHOLE)
     draft.needs_plan = True
+
+
+class _Opened:
+    """Elements of one node that are open again."""
+
+    def __init__(self) -> None:
+        self._elements: set[Element] = set()
+        self._prefixes: set[Element] = set()
+
+    def add(self, element: Element) -> None:
+        self._elements.add(element)
+        self._prefixes.update(element[:depth] for depth in range(len(element) + 1))
+
+    def holds_up(self, element: Element, shared: int) -> bool:
+        """Whether one that agrees in the first indices with any of these is kept from running by it."""
+        if element[:shared] in self._prefixes:
+            return True
+        return any(element[:depth] in self._elements for depth in range(min(shared, len(element))))
+
+
+def _chosen(draft: Draft, only: Iterable[Replay]) -> dict[tuple[str, Element], Replay]:
+    """Those that still stand as they were chosen. Who cancelled an execution decided about all of it."""
+    if draft.base.state is ExecutionState.CANCELLED:
+        return {}
+    found: dict[tuple[str, Element], Replay] = {}
+    for one in only:
+        runs = draft.base.nodes.get(one.node)
+        run = runs.runs.get(one.element) if runs is not None else None
+        if run is not None and run.is_dead and run.attempt == one.attempt:
+            found[one.node, one.element] = one
+    return found
+
+
+def _is_meant(
+    draft: Draft,
+    opened: Mapping[str, _Opened],
+    name: str,
+    element: Element,
+    run: Run,
+    chosen: Collection[tuple[str, Element]] | None,
+) -> bool:
+    """Whether an element is to be open again, `opened` being what is so far of the nodes before it."""
+    if not run.state.final or run.state is NodeState.COMPLETED or (run.state is NodeState.SKIPPED and not run.upstream):
+        return False
+    if chosen is None or (name, element) in chosen or run.state is NodeState.CANCELLED:
+        return True
+    links = draft.graph.links[name] if run.upstream else ()
+    return any(link.source in opened and opened[link.source].holds_up(element, link.shared) for link in links)
+
+
+def _left(draft: Draft, chosen: Collection[tuple[str, Element]]) -> Mapping[str, Any] | None:
+    """Why the execution fails even if what is chosen completes; None if it does not."""
+    error = draft.base.error
+    if error is not None and "node" in error and (error["node"], tuple(error["element"])) not in chosen:
+        return error
+    for node in draft.graph.nodes:
+        runs = draft.base.nodes[node.id].runs
+        dead = [element for element, run in runs.items() if run.is_dead and (node.id, element) not in chosen]
+        if dead:
+            first = min(dead)
+            return {**(runs[first].error or {}), "node": node.id, "element": list(first)}
+    return None
+
+
+def _edit(draft: Draft, run: Run, replay: Replay, by: str) -> Mapping[str, Any] | None:
+    """What of the inputs is replaced from now on."""
+    if replay.inputs is None:
+        return run.edit
+    return {"inputs": dict(replay.inputs), "by": by, "at": draft.now.isoformat()} if replay.inputs else None

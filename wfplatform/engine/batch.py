@@ -56,6 +56,9 @@ class Batch:
                 live.at_hand[recorded.node, element] = recorded.outcome.outputs
             if live.cache_keys and run.state.final and len(element) <= live.execution.nodes[recorded.node].rank:
                 self._keep(live, recorded.node, element, recorded.outcome)
+        if before.state.final and not live.execution.state.final:
+            # It ended in this batch and goes on in it: somebody wants it to.
+            self.finished = [one for one in self.finished if one is not live]
         paused = before.paused_at is not live.execution.paused_at
         told = before.mailbox is not live.execution.mailbox
         if step.recorded or step.effects or paused or told or before.state is not live.execution.state:

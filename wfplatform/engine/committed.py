@@ -58,5 +58,11 @@ def committed_outputs(
 
 def inputs_of(live: Live, outputs: Outputs) -> EngineInputs:
     """What the nodes of an execution read, of which these outputs can be opened."""
-    sizes = {name: runs.sizes for name, runs in live.execution.nodes.items()}
-    return EngineInputs(live.graph, live.claim.parameters, outputs, sizes)
+    nodes = live.execution.nodes
+    sizes = {name: runs.sizes for name, runs in nodes.items()}
+
+    def edited(node: str, element: Element) -> Mapping[str, Any]:
+        run = nodes[node].runs.get(element)
+        return run.edited if run is not None else {}
+
+    return EngineInputs(live.graph, live.claim.parameters, outputs, sizes, edited)

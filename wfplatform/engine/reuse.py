@@ -45,7 +45,7 @@ class Reuse:
             for member in segment.members
             if (node := live.graph.by_id[member.span.node]).policy.cache is not None and node.type == NodeKind.PYTHON
             for element in member.span.elements()
-            if (node.id, element) not in live.cache_keys
+            if (node.id, element) not in live.cache_keys and not _is_edited(live, node.id, element)
         ]
         if not asked:
             return []
@@ -82,6 +82,12 @@ class Reuse:
     def _key(self, live: Live, node: Node, element: Element, inputs: EngineInputs) -> str | None:
         does = live.version.function_digest(str(node.config["function"]))
         return None if does is None else cache_key(node, element, does, live.version.environment, inputs)
+
+
+def _is_edited(live: Live, node: str, element: Element) -> bool:
+    """Whether somebody replaced inputs: what comes of it is this element's alone."""
+    run = live.execution.nodes[node].runs.get(element)
+    return run is not None and run.edit is not None
 
 
 def is_refreshed(node: str, refresh: Collection[str]) -> bool:

@@ -126,6 +126,7 @@ class EngineInputs:
         parameters: its parameters.
         outputs: (node, element) -> committed outputs, None for a skipped one.
         sizes: node -> prefix -> number of elements.
+        edited: what somebody replaced among the inputs of an element: port -> value.
     """
 
     def __init__(
@@ -134,7 +135,9 @@ class EngineInputs:
         parameters: Mapping[str, Json],
         outputs: Mapping[tuple[str, Element], Mapping[str, Any] | None],
         sizes: Mapping[str, Mapping[Element, int]],
+        edited: Callable[[str, Element], Mapping[str, Json]] = lambda node, element: {},
     ) -> None:
+        self._edited = edited
         self._graph = graph
         self._parameters = parameters
         self._outputs = outputs
@@ -146,6 +149,9 @@ class EngineInputs:
         Raises:
             UnreadableError: it is not plain data.
         """
+        edited = self._edited(node, element)
+        if port in edited:
+            return edited[port]
         found = self._graph.by_id[node]
         levels = found.over.get(port, 0)
         value: Json = self._value(found.inputs[port], element, levels, f"input {port} of {node}")
@@ -157,6 +163,8 @@ class EngineInputs:
         Raises:
             UnreadableError: a part of something that is not plain data is wanted.
         """
+        if port in self._edited(node, element):
+            return plain_output(self.read(node, port, element))
         found = self._graph.by_id[node]
         binding = found.inputs[port]
         levels = found.over.get(port, 0)

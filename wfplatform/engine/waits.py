@@ -114,7 +114,8 @@ class Waits:
             return TimerDue(node, element, {DEFAULT_PORT: plain_output(None)})
         try:
             output = inputs_of(live, outputs).output(node, "value", element)
-            sizes = _passed_on(live, node)
+            run = live.execution.nodes[node].runs.get(element)
+            sizes = None if run is not None and "value" in run.edited else _passed_on(live, node)
             if sizes is None:
                 sizes = self._lengths(live, node, output)
         except PlatformError:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import UUID
 
-from wfplatform.core.event import CancelRequested, Event, PauseRequested, ResumeRequested, Retried
+from wfplatform.core.event import CancelRequested, Event, PauseRequested, Replay, ResumeRequested, Retried
 from wfplatform.core.ports import Command
 from wfplatform.engine.adoption import Adoption
 from wfplatform.engine.batch import Batch
@@ -72,7 +73,7 @@ class Wishes:
             case "resume":
                 return ResumeRequested(command.created_by)
             case "retry":
-                return Retried(command.created_by)
+                return Retried(command.created_by, _replays(command.payload))
             case "signal":
                 return self._waits.mail.signalled(live, command)
             case "decide":
@@ -82,3 +83,12 @@ class Wishes:
             case _:
                 logger.warning("unknown command", extra={"kind": command.kind, "command": command.id})
                 return None
+
+
+def _replays(payload: Mapping[str, Any]) -> tuple[Replay, ...] | None:
+    """Which elements a retry is for; None = all that failed."""
+    if "elements" not in payload:
+        return None
+    return tuple(
+        Replay(one["node"], tuple(one["element"]), one["attempt"], one.get("inputs")) for one in payload["elements"]
+    )

@@ -163,7 +163,8 @@ class Catalog:
             if found is None:
                 raise NotFoundError("execution_not_found", f"No execution has the id {execution_id}.")
             ended = found[0] in {"completed", "failed", "cancelled"}
-            if ended is not (kind == "retry"):
+            # Of single elements that failed it may be asked at any time.
+            if ended is not (kind == "retry") and not (kind == "retry" and payload):
                 state = "has ended" if ended else "has not ended"
                 raise ConflictError(
                     "execution_ended" if ended else "execution_open",

@@ -115,14 +115,20 @@ def fold(commit: Commit, *, trusted: bool = True) -> Folded:
         folded.lines += [Line(execution_id, None, outcome, n) for n in range(len(outcome.logs))]
     for key, record in latest.items():
         recorded = record.recorded
-        # COPY's columns leave out progress, which a first outcome hardly ever brings.
-        if recorded.fresh and trusted and (recorded.outcome is None or recorded.outcome.progress is None):
+        # COPY's columns leave out what the first record of an element hardly ever brings.
+        if recorded.fresh and trusted and not _is_rare(recorded):
             folded.fresh.append(record)
         elif recorded.outcome is not None or key in cleared:
             folded.written.append(record)
         else:
             folded.standing.append(record)
     return folded
+
+
+def _is_rare(recorded: Recorded) -> bool:
+    """Progress; an end that is counted from the instant at which it is written; an edit."""
+    has_progress = recorded.outcome is not None and recorded.outcome.progress is not None
+    return has_progress or recorded.run.is_dead or recorded.run.edit is not None
 
 
 def _superseded(execution_id: UUID, epoch: int, before: Recorded, run: Run) -> list[dict[str, Any]]:
@@ -214,6 +220,8 @@ def node_row(record: NodeRecord, artifacts: list[Artifact]) -> dict[str, Any]:
         row["reused_from"] = str(run.reused_from)
     if run.awaits is not None:
         row["awaits"] = clean_json(run.awaits)
+    if run.edit is not None:
+        row["edit"] = exact_json(run.edit)
     if outcome is not None:
         row["worker"] = clean(outcome.worker)
         row["segment"] = clean(outcome.segment)

@@ -48,9 +48,7 @@ OWNED: Final = "select id, epoch, tenant_id::text from execution where id = any(
 
 _OWNER: Final = "join execution e on e.id = u.execution_id and e.epoch = u.epoch and e.engine_id = %(engine)s"
 
-_RUN: Final = (
-    "state, attempt, tries, lost, epoch, error, sizes, verdict, due_at, reason, upstream, alone, reused_from, awaits"
-)
+_RUN: Final = "state, attempt, tries, lost, epoch, error, sizes, verdict, due_at, reason, upstream, alone, reused_from, awaits, edit"
 _TOLD: Final = (
     "worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes, input_digest, outputs, progress,"
     " progress_message"
@@ -61,21 +59,26 @@ def _excluded(columns: str) -> str:
     return ", ".join(f"{name} = excluded.{name}" for name in columns.split(", "))
 
 
+# A commit that is sent again must not bring back what somebody has discarded meanwhile.
+_STILL_DEAD: Final = "n.state = 'failed' and not n.upstream and n.attempt = excluded.attempt"
 _NODES: Final = f"""
-insert into node_execution as n (execution_id, node_id, element, tenant_id, {_RUN}, {_TOLD})
-select u.execution_id, u.node_id, u.element, e.tenant_id,
+insert into node_execution as n (execution_id, node_id, element, tenant_id, dead_at, {_RUN}, {_TOLD})
+select u.execution_id, u.node_id, u.element, e.tenant_id, case when u.state = 'failed' and not u.upstream then now() end,
     u.state, u.attempt, u.tries, u.lost, u.epoch, u.error::jsonb, u.sizes::jsonb, u.verdict, u.due_at,
-    u.reason, u.upstream, u.alone, u.reused_from, u.awaits::jsonb, u.worker, u.segment, to_timestamp(u.started_at),
+    u.reason, u.upstream, u.alone, u.reused_from, u.awaits::jsonb, u.edit::json, u.worker, u.segment, to_timestamp(u.started_at),
     to_timestamp(u.finished_at), u.cpu_s, u.peak_memory_bytes, u.input_digest, u.outputs::json, u.progress, u.progress_message
 from json_to_recordset(%(rows)s::json) as u(
     execution_id uuid, epoch int, node_id text, element int[], state text, attempt int, tries int, lost int, reused_from uuid,
-    error text,
-    sizes text, verdict bool, due_at timestamptz, reason text, upstream bool, alone bool, awaits text, worker text, segment text,
+    error text, sizes text, verdict bool, due_at timestamptz, reason text, upstream bool, alone bool, awaits text, edit text,
+    worker text, segment text,
     started_at float8, finished_at float8, cpu_s float8, peak_memory_bytes bigint, input_digest text, outputs text,
     progress real, progress_message text)
 {_OWNER}
 order by 1, 2, 3
-on conflict (execution_id, node_id, element) do update set """  # noqa: S608 - made of constants
+on conflict (execution_id, node_id, element) do update set
+    dead_at = case when excluded.dead_at is null then null when {_STILL_DEAD} then n.dead_at else excluded.dead_at end,
+    discarded = case when excluded.dead_at is not null and {_STILL_DEAD} then n.discarded end,
+"""  # noqa: S608 - made of constants
 
 NODES_WRITTEN: Final = _NODES + _excluded(f"{_RUN}, {_TOLD}")
 
@@ -241,8 +244,7 @@ CLAIM: Final = """
 with called as materialized (
     select e.id from command c join execution e on e.id = c.execution_id
     where c.done_at is null and e.engine_id is null
-      and case when c.kind = 'retry' then e.state in ('completed', 'failed', 'cancelled')
-          else e.is_asleep and e.state in ('pending', 'running', 'waiting') end
+      and case when e.state in ('completed', 'failed', 'cancelled') then c.kind = 'retry' else e.is_asleep end
     order by c.id limit %(limit)s for update of e skip locked
 ), due as materialized (
     select id from execution

@@ -20,7 +20,7 @@ __all__ = ["RUN_COLUMNS", "claim_of", "read_outputs", "stored_run"]
 
 RUN_COLUMNS: Final = (
     "n.node_id, n.element, n.state, n.attempt, n.tries, n.lost, n.alone, n.upstream, n.verdict, n.sizes,"
-    " n.due_at, n.error, n.reason, n.reused_from, n.awaits"
+    " n.due_at, n.error, n.reason, n.reused_from, n.awaits, n.edit"
 )
 _OUTPUT: Final = len(RUN_COLUMNS.split(","))
 """Where outputs stand in a row, followed by tenant and execution."""

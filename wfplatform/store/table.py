@@ -217,14 +217,11 @@ class NodeExecutionRow(Row, table=True):
     __tablename__ = "node_execution"
     __table_args__ = (
         Index("node_execution_started_idx", "execution_id", "started_at"),
-        Index(
-            "node_execution_awaits_idx",
-            "tenant_id",
-            "execution_id",
-            postgresql_where=text("awaits is not null"),
-        ),
+        Index("node_execution_awaits_idx", "tenant_id", "execution_id", postgresql_where=text("awaits is not null")),
+        Index("node_execution_dead_idx", "tenant_id", text("dead_at DESC"), "execution_id", "node_id", "element",
+              postgresql_where=text("dead_at is not null")),
         _BY_DAY,
-    )
+    )  # fmt: skip
 
     execution_id: UUID = Field(primary_key=True)
     node_id: str = Field(primary_key=True, sa_type=Text)
@@ -254,6 +251,9 @@ class NodeExecutionRow(Row, table=True):
     progress_message: str | None = _of(Text)
     reused_from: UUID | None = None
     awaits: dict[str, Any] | None = _of(JSONB)
+    edit: dict[str, Any] | None = _of(JSON)
+    dead_at: datetime | None = _at()
+    discarded: dict[str, Any] | None = _of(JSONB)
 
 
 class AttemptRow(Row, table=True):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final
 
 from wfplatform.authoring.call import follow, handed, items_of
@@ -46,9 +47,9 @@ type Describe = Callable[[Scope, Element], str]
 
 
 class Scope:
-    """The values a part of a segment can see: (index of the node, element) -> value and digest."""
+    """The values a part of a segment can see: (index of the node, element) -> value and digest; and inputs replaced by hand."""
 
-    __slots__ = ("constant", "digests", "parameters", "sizes", "tokens", "values")
+    __slots__ = ("constant", "digests", "edits", "parameters", "sizes", "tokens", "values")
 
     def __init__(
         self,
@@ -56,7 +57,9 @@ class Scope:
         tokens: Mapping[str, str],
         sizes: Mapping[int, Mapping[Element, int]],
         constant: Callable[[str], Any],
+        edits: Sequence[tuple[int, Element, Mapping[str, Any]]] = (),
     ) -> None:
+        self.edits = {(index, element): inputs for index, element, inputs in edits}
         self.values: dict[Key, Any] = {}
         self.digests: dict[Key, Any] = {}
         self.parameters = parameters
@@ -65,6 +68,7 @@ class Scope:
         self.constant = constant
 
 
+_AS_BOUND: Final[Mapping[str, Any]] = MappingProxyType({})
 _GONE: Final = Absent.GONE
 _SKIPPED: Final = Absent.SKIPPED
 
@@ -87,6 +91,7 @@ class Inputs:
     def __init__(self, graph: Graph, node: Node) -> None:
         self._graph = graph
         self._index = {other.id: number for number, other in enumerate(graph.nodes)}
+        self._own = self._index[node.id]
         self._keep_skipped = node.policy.on_skip is OnSkip.NONE
         self._ports = [(port, *self._compile(binding, node.over.get(port, 0))) for port, binding in node.inputs.items()]
         self._gates: list[tuple[int, int, bool | None]] = []
@@ -112,6 +117,11 @@ class Inputs:
         if self._after and any(_is_gone(scope, source, (), rank) for source, rank in self._after):
             return _GONE
         try:
+            if scope.edits and (edited := scope.edits.get((self._own, element))):
+                return {
+                    port: copy.deepcopy(edited[port]) if port in edited else resolve(scope, element)
+                    for port, resolve, _ in self._ports
+                }
             return {port: resolve(scope, element) for port, resolve, _ in self._ports}
         except _StopError as stop:
             return stop.absent
@@ -137,7 +147,12 @@ class Inputs:
 
     def digest(self, scope: Scope, element: Element) -> str:
         """SHA-256 over what the inputs are: digests of outputs, and the JSON of everything else."""
-        text = "\n".join([f"{port}={describe(scope, element)}" for port, _, describe in self._ports])
+        edited = scope.edits.get((self._own, element), _AS_BOUND) if scope.edits else _AS_BOUND
+        lines = [
+            f"{port}={_told(edited[port]) if port in edited else describe(scope, element)}"
+            for port, _, describe in self._ports
+        ]
+        text = "\n".join(lines)
         return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def _compile(self, binding: Binding, levels: int) -> tuple[Resolve, Describe]:
@@ -235,6 +250,10 @@ class Inputs:
             lambda scope, element: gather(scope, element[:levels]),
             lambda scope, element: sha256(gather_digest(scope, element[:levels]).encode()).hexdigest(),
         )
+
+
+def _told(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _plain(source: int, rank: int, is_shared: bool) -> Resolve:

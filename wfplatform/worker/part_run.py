@@ -64,6 +64,7 @@ class PartRun:
             self.version.tokens(part.parameters),
             part.sizes,
             self.version.constant,
+            part.edits,
         )
         self.until_s = started_s + order.budget_s if order.budget_s else None
         self.outcomes = PartOutcomes(order.engine, part, runner._stream, runner._writer, self.describe)

@@ -93,7 +93,7 @@ class MemoryCatalog:
             raise ConflictError("unknown_command", f"Expected one of {known}, got {kind!r}.")
         with self._store.transaction():
             row = MemoryReader(self._store).execution(tenant_id, execution_id)
-            if row.state.final is not (kind == "retry"):
+            if row.state.final is not (kind == "retry") and not (kind == "retry" and payload):
                 code = "execution_ended" if row.state.final else "execution_open"
                 raise ConflictError(code, f"The execution {execution_id} is {row.state}, so it cannot {kind}.")
             return self._store.contents.ask(
@@ -275,4 +275,7 @@ def _node(execution_id: UUID, node: str, element: tuple[int, ...], known: Stored
         progress_message=known.progress[1] if known.progress else "",
         reused_from=run.reused_from,
         awaits=run.awaits,
+        edit=run.edit,
+        dead_at=known.dead_at,
+        discarded=known.discarded,
     )

@@ -38,6 +38,8 @@ class StoredElement:
     outcome: Outcome | None
     finished_at: datetime | None = None
     progress: tuple[float, str] | None = None
+    dead_at: datetime | None = None
+    discarded: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -151,9 +153,16 @@ class MemoryContents:
             stopped = run.state in (NodeState.FAILED, NodeState.CANCELLED, NodeState.SKIPPED)
             if stopped and finished_at is None and outcome is not None and outcome.started_at is not None:
                 finished_at = self.now()
-        progress = outcome.progress if outcome else None
+        still_dead = run.is_dead and before is not None and before.run.is_dead and before.run.attempt == run.attempt
+        dead_at = before.dead_at if still_dead and before is not None else self.now() if run.is_dead else None
         elements[node, element] = StoredElement(
-            run=run, epoch=epoch, outcome=outcome, finished_at=finished_at, progress=progress
+            run=run,
+            epoch=epoch,
+            outcome=outcome,
+            finished_at=finished_at,
+            progress=outcome.progress if outcome else None,
+            dead_at=dead_at,
+            discarded=before.discarded if still_dead and before is not None else None,
         )
 
     def _reset(self, execution_id: UUID, node: str, element: Element, before: StoredElement | None, run: Run) -> None:
