@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from tests.integration.running import PATIENCE_S, ended, lines, node, nodes, scr
 from wfplatform import Cache, workflow
 from wfplatform import node as node_of
 from wfplatform.app.changes import ChangeCounter
+from wfplatform.app.dead_letters import DeadLetters
 from wfplatform.app.executions import Executions
 from wfplatform.app.platform import WorkflowPlatform
 from wfplatform.authoring.platform import RunOptions
@@ -28,6 +29,7 @@ from wfplatform.core.graph import Json
 from wfplatform.errors import NodeError
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
+from wfplatform.store.dead_letter import PostgresDeadLetters
 from wfplatform.store.notify import PostgresNotifier
 from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
@@ -155,20 +157,32 @@ def foreign(platform: EmbeddedPlatform) -> Iterator[WorkflowPlatform]:
     """The same platform for another tenant."""
     sql(platform, "insert into tenant (id, name) values (%s, 'foreign') on conflict do nothing", OTHER_TENANT)
     database, notifier = Database(platform.address.dsn), PostgresNotifier(platform.address.dsn)
-    yield WorkflowPlatform(
-        Executions(
-            catalog=Catalog(database),
-            records=Reader(database),
-            past=PastReader(database),
-            shared=Shared(database),
-            changes=ChangeCounter(),  # nobody tells it anything, so it looks once a second
-            notifier=notifier,
-            open_value=lambda output: open_output(output, platform.artifacts.load),
-            ids=SystemIds(),
-            tenant_id=OTHER_TENANT,
-            actor="somebody else",
-        )
+    reader = Reader(database)
+
+    def open_value(output: Mapping[str, Any]) -> Any:
+        return open_output(output, platform.artifacts.load)
+
+    executions = Executions(
+        catalog=Catalog(database),
+        records=reader,
+        past=PastReader(database),
+        shared=Shared(database),
+        changes=ChangeCounter(),  # nobody tells it anything, so it looks once a second
+        notifier=notifier,
+        open_value=open_value,
+        ids=SystemIds(),
+        tenant_id=OTHER_TENANT,
+        actor="somebody else",
     )
+    letters = DeadLetters(
+        executions=executions,
+        store=PostgresDeadLetters(database),
+        records=reader,
+        open_value=open_value,
+        tenant_id=OTHER_TENANT,
+        kept_s=60.0,
+    )
+    yield WorkflowPlatform(executions, letters)
     notifier.close()
     database.close()
 

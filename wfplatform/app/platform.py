@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from wfplatform.app.dead_letter import DeadLetterList
+from wfplatform.app.dead_letters import DeadLetters
 from wfplatform.app.executions import Executions
 from wfplatform.app.handle import Execution, StartedExecutions
 from wfplatform.app.sharing import Sharing
@@ -15,6 +17,7 @@ from wfplatform.authoring.document import from_document
 from wfplatform.authoring.platform import RunOptions
 from wfplatform.authoring.stale import CHANGED_ON_DISK
 from wfplatform.authoring.workflow import Workflow
+from wfplatform.core.dead_letter import DeadLetterFilter
 from wfplatform.core.forecast import Forecast
 from wfplatform.core.graph import Json
 from wfplatform.core.policy import ALL_NODES
@@ -34,10 +37,12 @@ class WorkflowPlatform:
 
     Args:
         executions: the use cases behind it.
+        letters: those of dead letters.
     """
 
-    def __init__(self, executions: Executions) -> None:
+    def __init__(self, executions: Executions, letters: DeadLetters) -> None:
         self.executions = executions
+        self.letters = letters
 
     def run(
         self, workflow: Workflow[..., Any], parameters: Mapping[str, Json], options: RunOptions | None = None
@@ -138,6 +143,33 @@ class WorkflowPlatform:
     def approvals(self) -> Sequence[AwaitedRecord]:
         """What waits for a person to decide."""
         return self.executions.awaited("approval")
+
+    def dead_letters(
+        self,
+        *,
+        workflow: str | None = None,
+        node: str | None = None,
+        error: str | None = None,
+        execution: UUID | str | None = None,
+        limit: int = 1000,
+        after: str | None = None,
+    ) -> DeadLetterList:
+        """What failed for good and by itself, newest first: to look at, to replay, or to discard.
+
+        Args:
+            workflow: only of the workflow with this name.
+            node: only elements of this node.
+            error: only what failed with this type of error, one of its subclasses, or this code (`worker_lost`, `timeout`).
+            execution: only of this one; its first digits will do.
+            limit: how many at most, 1 to 10,000.
+            after: `next` of the list before.
+
+        Returns:
+            the list; it, a part of it or each of its letters is replayed or discarded.
+        """
+        found = None if execution is None else self.executions.find(execution).id
+        wanted = DeadLetterFilter(execution_id=found, workflow=workflow, node=node, error=error)
+        return DeadLetterList(self.letters, self.letters.page(wanted, limit=limit, after=after))
 
     def execution(self, execution_id: UUID | str) -> Execution:
         """An execution that was started before, here or anywhere.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from wfplatform.app.changes import ChangeCounter
+from wfplatform.app.dead_letters import DeadLetters
 from wfplatform.app.executions import Executions
 from wfplatform.app.platform import WorkflowPlatform
 from wfplatform.artifacts import Artifacts
@@ -30,6 +31,7 @@ from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.orchestrator import Orchestrator
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryCatalog, MemoryReader
+from wfplatform.engine.testing.memory_dead_letters import MemoryDeadLetters
 from wfplatform.engine.testing.memory_past import MemoryPast
 from wfplatform.engine.testing.memory_sharing import MemoryShared
 from wfplatform.executors.inline import InlineExecutor
@@ -48,29 +50,39 @@ class InlinePlatform(WorkflowPlatform):
     Args:
         limits: how plans are cut.
         budget_s: time after which a segment gives the rest of its elements back.
+        dead_letters_kept_s: seconds for which what failed is a dead letter.
     """
 
-    def __init__(self, *, limits: Limits | None = None, budget_s: float = 1.0) -> None:
+    def __init__(
+        self, *, limits: Limits | None = None, budget_s: float = 1.0, dead_letters_kept_s: float = 86_400.0
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="wfplatform-inline-")
         folder = Path(self._folder.name)
         self.store = MemoryStore()
         self.artifacts = Artifacts(str(folder / "artifacts"))
         self._changes = ChangeCounter()
         ids, clock = SystemIds(), SystemClock()
-        super().__init__(
-            Executions(
-                catalog=MemoryCatalog(self.store),
-                records=MemoryReader(self.store),
-                past=MemoryPast(self.store),
-                shared=MemoryShared(self.store.sharing, self.store.now),
-                changes=self._changes,
-                notifier=self,
-                open_value=lambda output: open_output(output, self.artifacts.load),
-                ids=ids,
-                tenant_id=DEFAULT_TENANT,
-                actor="inline",
-            )
+        executions = Executions(
+            catalog=MemoryCatalog(self.store),
+            records=MemoryReader(self.store),
+            past=MemoryPast(self.store),
+            shared=MemoryShared(self.store.sharing, self.store.now),
+            changes=self._changes,
+            notifier=self,
+            open_value=self._open,
+            ids=ids,
+            tenant_id=DEFAULT_TENANT,
+            actor="inline",
         )
+        letters = DeadLetters(
+            executions=executions,
+            store=MemoryDeadLetters(self.store),
+            records=MemoryReader(self.store),
+            open_value=self._open,
+            tenant_id=DEFAULT_TENANT,
+            kept_s=dead_letters_kept_s,
+        )
+        super().__init__(executions, letters)
         engine_id = ids.new()
         self.watch = Watch(self._announce, lambda attempt: None)
         self.stream = OutcomeStream(
@@ -137,6 +149,9 @@ class InlinePlatform(WorkflowPlatform):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _open(self, output: Mapping[str, Any]) -> Any:
+        return open_output(output, self.artifacts.load)
 
     def _run(self, packed: bytes, needed: Sequence[Any]) -> Any:
         return self._runner.run(unpack_order(packed), needed)

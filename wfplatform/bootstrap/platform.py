@@ -5,8 +5,11 @@ from __future__ import annotations
 import getpass
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from wfplatform.app.changes import ChangeCounter
+from wfplatform.app.dead_letters import DeadLetters
 from wfplatform.app.executions import Executions
 from wfplatform.app.platform import WorkflowPlatform
 from wfplatform.app.requirement import RequirementCheck
@@ -22,6 +25,7 @@ from wfplatform.settings import Settings
 from wfplatform.store import migration
 from wfplatform.store.catalog import Catalog
 from wfplatform.store.database import Database
+from wfplatform.store.dead_letter import PostgresDeadLetters
 from wfplatform.store.notify import Listener, PostgresNotifier
 from wfplatform.store.past import PastReader
 from wfplatform.store.reader import Reader
@@ -68,24 +72,31 @@ class EmbeddedPlatform(WorkflowPlatform):
             self.settings.artifacts_location, inline_limit_bytes=self.settings.inline_limit_bytes
         )
         self.retention = retention_of(self.settings, self.address.dsn, self.artifacts)
-        super().__init__(
-            Executions(
-                catalog=Catalog(self._database),
-                records=self.reader,
-                past=PastReader(self._database),
-                shared=Shared(self._database),
-                changes=changes,
-                notifier=self._notifier,
-                open_value=lambda output: open_output(output, self.artifacts.load),
-                ids=SystemIds(),
-                tenant_id=DEFAULT_TENANT,
-                actor=_actor(),
-                check=RequirementCheck(
-                    lambda version_id: self.reader.surroundings(DEFAULT_TENANT, version_id), sleep=self._pause
-                ),
-                check_platform=self.check,
-            )
+        executions = Executions(
+            catalog=Catalog(self._database),
+            records=self.reader,
+            past=PastReader(self._database),
+            shared=Shared(self._database),
+            changes=changes,
+            notifier=self._notifier,
+            open_value=self._open,
+            ids=SystemIds(),
+            tenant_id=DEFAULT_TENANT,
+            actor=_actor(),
+            check=RequirementCheck(
+                lambda version_id: self.reader.surroundings(DEFAULT_TENANT, version_id), sleep=self._pause
+            ),
+            check_platform=self.check,
         )
+        letters = DeadLetters(
+            executions=executions,
+            store=PostgresDeadLetters(self._database),
+            records=self.reader,
+            open_value=self._open,
+            tenant_id=DEFAULT_TENANT,
+            kept_s=self.settings.dead_letters_kept_s,
+        )
+        super().__init__(executions, letters)
 
     def check(self) -> None:
         """Ask whether executions can go on here.
@@ -94,6 +105,9 @@ class EmbeddedPlatform(WorkflowPlatform):
             PlatformError: no engine, scheduler, worker or database runs, or no engine anywhere holds a lease; with the reason.
         """
         self._health.check()
+
+    def _open(self, output: Mapping[str, Any]) -> Any:
+        return open_output(output, self.artifacts.load)
 
     def _pause(self, seconds: float) -> None:
         """Waiting for the first worker makes no sense when none can come."""

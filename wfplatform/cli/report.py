@@ -271,6 +271,18 @@ def _state_of(node: NodeProgress) -> str:
 
 
 def _remark(one: NodeExecutionRecord, now: datetime) -> str:
+    """What there is to say of an element, what people did to it included."""
+    told = [_standing(one, now)]
+    if one.discarded is not None:
+        by, reason = one.discarded.get("by") or "somebody", first_line(str(one.discarded.get("reason") or ""))
+        told.append(f"discarded by {by}" + (f": {reason}" if reason else ""))
+    if one.edit is not None:
+        replaced = ", ".join(f"{port}={_short(value)}" for port, value in one.edit["inputs"].items())
+        told.append(f"inputs replaced by {one.edit.get('by') or 'somebody'}: {replaced}")
+    return "; ".join(filter(None, told))
+
+
+def _standing(one: NodeExecutionRecord, now: datetime) -> str:
     if one.state is NodeState.WAITING:
         when = due(one.due_at, now)
         return first_line(one.reason) + (f" ({when})" if when else "")

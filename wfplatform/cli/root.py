@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wfplatform.cli import approvals, database, executions, platform, retention, run, sharing, workflows
+from wfplatform.cli import approvals, database, dead_letters, executions, platform, retention, run, sharing, workflows
 from wfplatform.cli.command import AsJson, Debug
 from wfplatform.cli.usage import Root
 
@@ -38,7 +38,7 @@ def application() -> typer.Typer:
     ) -> None:
         del as_json, debug, version  # The first two are found again by each command.
 
-    for family in (run, platform, executions, approvals, workflows, sharing, retention, database):
+    for family in (run, platform, executions, approvals, dead_letters, workflows, sharing, retention, database):
         family.add_to(root)
     return root
 

@@ -121,6 +121,9 @@ def node_document(record: NodeExecutionRecord) -> dict[str, Any]:
         "progress": record.progress,
         "progressMessage": record.progress_message,
         "reusedFrom": None if record.reused_from is None else str(record.reused_from),
+        "edit": None if record.edit is None else dict(record.edit),
+        "deadAt": _at(record.dead_at),
+        "discarded": None if record.discarded is None else dict(record.discarded),
     }
 
 

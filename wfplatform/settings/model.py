@@ -221,6 +221,16 @@ class Settings(BaseSettings):
         ),
         ge=60,
     )
+    dead_letters_kept_s: float = _setting(
+        owner="retention",
+        unit="seconds from the failure",
+        default=86_400.0,
+        reason=(
+            "How long what failed for good is listed as a dead letter and can be replayed; its execution's records stay longer."
+        ),
+        gt=0,
+        le=3_155_760_000,
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _setting(
         owner="telemetry", unit="level", default="info", reason="debug costs time with every node."
     )

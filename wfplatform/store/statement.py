@@ -48,7 +48,10 @@ OWNED: Final = "select id, epoch, tenant_id::text from execution where id = any(
 
 _OWNER: Final = "join execution e on e.id = u.execution_id and e.epoch = u.epoch and e.engine_id = %(engine)s"
 
-_RUN: Final = "state, attempt, tries, lost, epoch, error, sizes, verdict, due_at, reason, upstream, alone, reused_from, awaits, edit"
+_RUN: Final = (
+    "state, attempt, tries, lost, epoch, error, sizes, verdict, due_at, reason, upstream, alone, reused_from, awaits,"
+    " edit"
+)
 _TOLD: Final = (
     "worker, segment, started_at, finished_at, cpu_s, peak_memory_bytes, input_digest, outputs, progress,"
     " progress_message"
