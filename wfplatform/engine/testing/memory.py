@@ -256,6 +256,7 @@ class MemoryStore:
         """
         with self._lock:
             self._fence(commit.engine_id)
+            self.contents.began_at = self.now()
             for text in _exact_texts(commit):
                 if _REFUSED.search(text):
                     raise UnstorableError("commit_refused", f"The store cannot hold the text {text!r}.")

@@ -59,6 +59,8 @@ class MemoryContents:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self.now: Final = now
+        self.began_at = now()
+        """When the transaction began that writes now."""
         self.executions: dict[UUID, ExecutionRecord] = {}
         self.asleep: set[UUID] = set()
         self.mailboxes: dict[UUID, tuple[Signal, ...]] = {}
@@ -154,7 +156,7 @@ class MemoryContents:
             if stopped and finished_at is None and outcome is not None and outcome.started_at is not None:
                 finished_at = self.now()
         still_dead = run.is_dead and before is not None and before.run.is_dead and before.run.attempt == run.attempt
-        dead_at = before.dead_at if still_dead and before is not None else self.now() if run.is_dead else None
+        dead_at = before.dead_at if still_dead and before is not None else self.began_at if run.is_dead else None
         elements[node, element] = StoredElement(
             run=run,
             epoch=epoch,
