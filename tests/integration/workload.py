@@ -338,3 +338,22 @@ def fetch(n: int, mark: str, beside: int = 1) -> tuple[int, float, float]:
         assert time.monotonic() < began_s + WAIT_S
         time.sleep(0.01)
     return os.getpid(), began_s, time.monotonic()
+
+
+@node
+def table(count: int) -> list[dict[str, Any]]:
+    """Rows, more than stand in a record."""
+    return [{"number": number, "text": "x" * 500} for number in range(count)]
+
+
+@node(retry=Retry(attempts=2, delay_s=0.0))
+def read_row(row: dict[str, Any], mark: str, go: str) -> int:
+    """Fails for each thirtieth row; waits before others, once it is told where."""
+    number = int(row["number"])
+    tell(mark, number)
+    logging.getLogger("rows").warning("row %d", number)
+    if number % 30 == 0:
+        raise ValueError(f"row {number} is bad") if number % 60 else LookupError(f"row {number} is nowhere")
+    if go and current_node().attempt > 2:
+        wait_for(go)
+    return number
