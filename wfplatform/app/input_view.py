@@ -13,7 +13,7 @@ from wfplatform.core.dead_letter import InputView
 from wfplatform.core.execution import Element
 from wfplatform.core.graph import Binding, Constant, Graph, Json, Literal, OutputRef, ParameterRef, PathStep, references
 from wfplatform.core.ports import StoredRun
-from wfplatform.engine.shape import sizes_of_runs
+from wfplatform.engine.shape import outputs_of_runs, sizes_of_runs
 from wfplatform.engine.values import EngineInputs, UnreadableError
 from wfplatform.errors import NodeError, StorageError
 
@@ -55,7 +55,7 @@ def input_views(
         stored: what `sources_of` names.
         open_value: opens a recorded output.
     """
-    outputs = {(run.node, run.element): run.outputs for run in stored}
+    outputs = outputs_of_runs(graph, stored)
     inputs = EngineInputs(graph, parameters, outputs, sizes_of_runs(graph, stored))
     views: list[InputView] = []
     for port, binding in graph.by_id[place[0]].inputs.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from wfplatform.core.graph import Graph, Json
 from wfplatform.core.ports import StoredRun
-from wfplatform.engine.shape import sizes_of_runs
+from wfplatform.engine.shape import outputs_of_runs, sizes_of_runs
 from wfplatform.engine.values import EngineInputs
 
 __all__ = ["result_output"]
@@ -21,5 +21,5 @@ def result_output(graph: Graph, parameters: Mapping[str, Json], stored: Sequence
         parameters: its parameters.
         stored: the committed runs of every node the result refers to.
     """
-    outputs = {(run.node, run.element): run.outputs for run in stored}
+    outputs = outputs_of_runs(graph, stored)
     return EngineInputs(graph, parameters, outputs, sizes_of_runs(graph, stored)).gathered(graph.result)

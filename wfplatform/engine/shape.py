@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from wfplatform.core.execution import AT_ODDS, WHOLE, Element, NodeState, Run
 from wfplatform.core.graph import Binding, Graph, OutputRef, references, size_key, size_within
 from wfplatform.core.ports import StoredRun
 
-__all__ = ["agree", "recorded_sizes", "shape_sources", "sizes_of_runs"]
+__all__ = ["agree", "outputs_of_runs", "recorded_sizes", "shape_sources", "sizes_of_runs"]
 
 type Runs = Mapping[str, Mapping[Element, Run]]
 
@@ -65,12 +66,22 @@ def shape_sources(graph: Graph, binding: Binding) -> list[str]:
     return list(found)
 
 
+def outputs_of_runs(graph: Graph, stored: Iterable[StoredRun]) -> dict[tuple[str, Element], Mapping[str, Any] | None]:
+    """(Node, element) -> what it left. Branches that ended as a whole stand for their elements."""
+    return {(one.node, one.element): one.outputs for one in _standing(graph, stored)}
+
+
+def _standing(graph: Graph, stored: Iterable[StoredRun]) -> list[StoredRun]:
+    """All but branches that had ended as a whole until a retry opened them again: by now they have elements of their own."""
+    return [one for one in stored if len(one.element) >= graph.by_id[one.node].rank or one.run.state.final]
+
+
 def sizes_of_runs(graph: Graph, stored: Iterable[StoredRun]) -> dict[str, dict[Element, int]]:
     """Node -> prefix -> number of elements, for every mapped node, from the runs of nodes and of their shape's sources.
 
     What no recorded length tells (a node mapped over the definition's own values) is read off the elements themselves.
     """
-    listed = list(stored)
+    listed = _standing(graph, stored)
     runs: dict[str, dict[Element, Run]] = {}
     for one in listed:
         runs.setdefault(one.node, {})[one.element] = one.run

@@ -21,7 +21,7 @@ from wfplatform.engine.committed import Outputs, committed_outputs, inputs_of, s
 from wfplatform.engine.fault import described
 from wfplatform.engine.live import Live
 from wfplatform.engine.mail import Mail
-from wfplatform.engine.shape import shape_sources, sizes_of_runs
+from wfplatform.engine.shape import outputs_of_runs, shape_sources, sizes_of_runs
 from wfplatform.engine.timers import Timer
 from wfplatform.engine.values import EngineInputs, plain_output, seen_value
 from wfplatform.engine.versions import Versions
@@ -180,7 +180,7 @@ class Waits:
         ended = UUID(payload["child"])
         wanted = [(name, None) for name in shape_sources(child, child.result)]
         stored = self._store.outputs({ended: wanted}).get(ended, ()) if wanted else ()
-        known = {(run.node, run.element): run.outputs for run in stored}
+        known = outputs_of_runs(child, stored)
         inputs = EngineInputs(child, payload["parameters"], known, sizes_of_runs(child, stored))
         output = inputs.gathered(child.result)
         sizes = self._lengths(live, node, output)

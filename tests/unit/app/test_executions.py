@@ -36,6 +36,26 @@ def reading(path: str) -> str:
     return waiting_for(path)
 
 
+@node
+def listed(path: str) -> list[str]:
+    return [*Path(path).read_text(encoding="utf-8")]
+
+
+@node
+def upper(letter: str) -> str:
+    return letter
+
+
+@workflow
+def letters(path: str) -> Any:
+    return upper.map(listed(path))
+
+
+@workflow
+def through_a_child(path: str) -> Any:
+    return letters(path)
+
+
 @pytest.fixture
 def platform() -> Iterator[InlinePlatform]:
     with InlinePlatform() as made:
@@ -68,6 +88,19 @@ def test_after_a_retry_the_new_end_is_waited_for(platform: InlinePlatform, tmp_p
     file.write_text("here", encoding="utf-8")
     execution.retry()
     assert execution.result(30) == "here"
+
+
+def test_the_elements_of_a_map_that_was_skipped_as_a_whole_are_there_after_a_retry(
+    platform: InlinePlatform, tmp_path: Path
+) -> None:
+    file = tmp_path / "text"
+    for flow in (letters, through_a_child):
+        file.unlink(missing_ok=True)
+        execution = platform.run(flow, {"path": str(file)})
+        assert execution.wait(30) == "failed"
+        file.write_text("ab", encoding="utf-8")
+        execution.retry()
+        assert execution.result(30) == ["a", "b"]
 
 
 def test_one_that_nobody_has_tried_again_yet_is_still_waited_for(tmp_path: Path) -> None:

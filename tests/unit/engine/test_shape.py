@@ -6,7 +6,7 @@ from tests.unit.core.reach import graph_of, n
 from wfplatform.core.execution import AT_ODDS, Element, NodeState, Run
 from wfplatform.core.graph import ListOf, Literal, Node, OutputRef
 from wfplatform.core.ports import StoredRun
-from wfplatform.engine.shape import recorded_sizes, shape_sources, sizes_of_runs
+from wfplatform.engine.shape import outputs_of_runs, recorded_sizes, shape_sources, sizes_of_runs
 
 SKIPPED = Run(NodeState.SKIPPED)
 
@@ -51,3 +51,10 @@ def test_the_shape_of_a_result_depends_on_what_it_is_mapped_over() -> None:
     graph = graph_of(n("a"), n("m", "a", over={"a": 1}), n("p", "m", over={"m": 1}), n("z"))
     assert set(shape_sources(graph, ListOf((OutputRef("p"), Literal(1))))) == {"p", "m", "a"}
     assert shape_sources(graph, Literal(1)) == []
+
+
+def test_a_branch_that_ended_as_a_whole_until_a_retry_opened_it_hides_no_elements() -> None:
+    graph = graph_of(over_literal("m"), over_literal("s"))
+    rows = stored(m={(): Run(NodeState.PENDING), (0,): done(), (1,): done()}, s={(): SKIPPED})
+    assert sizes_of_runs(graph, rows) == {"m": {(): 2}, "s": {}}
+    assert list(outputs_of_runs(graph, rows)) == [("m", (0,)), ("m", (1,)), ("s", ())]
