@@ -148,7 +148,8 @@ where n.execution_id = u.execution_id and n.node_id = u.node_id and n.element = 
 
 EXECUTIONS: Final = """
 with changed as (
-    update execution e set state = u.state, started_at = u.started_at, finished_at = u.finished_at,
+    update execution e set state = u.state, started_at = u.started_at,
+        finished_at = case when u.final then coalesce(u.finished_at, e.finished_at) end,
         cancel_requested_at = u.cancel_requested_at, paused_at = u.paused_at, waiting_for = u.waiting_for,
         error = u.error::jsonb, worked_s = u.worked_s, nodes_total = u.nodes_total, nodes_ended = u.nodes_ended,
         nodes_failed = u.nodes_failed, mailbox = u.mailbox::json, updated_at = now(),

@@ -8,6 +8,7 @@ from tests.unit.core.reach import Reached, failed, n, ok
 from wfplatform.compiler.order import Loaded, bundle, known_elements, make_part
 from wfplatform.compiler.payload import KnownOutput, Part, unpack_order
 from wfplatform.compiler.segment import Limits, Member, Segment
+from wfplatform.core.event import Replay, Retried
 from wfplatform.core.execution import Span
 from wfplatform.core.graph import Literal
 from wfplatform.core.policy import Lane
@@ -55,6 +56,13 @@ def test_what_a_node_only_comes_after_is_told_as_ended_without_its_value() -> No
     assert make_part(loaded(reached), reached.execution, segment("z"), []).known == [KnownOutput(0, (), None)]
     read = [KnownOutput(0, (index,), {"result": {}}) for index in range(3)]
     assert make_part(loaded(reached), reached.execution, segment("r", "z"), read).known == read
+
+
+def test_a_part_carries_inputs_that_were_replaced() -> None:
+    reached = mapped().see(failed("m", 0), failed("m", 1), ok("m", 2))
+    reached.see(Retried("", (Replay("m", (0,), 1, {"x": 7}), Replay("m", (1,), 1))))
+    own = Segment(id="s", members=(Member(Span("m", (), 0, 2), 2),))
+    assert make_part(loaded(reached), reached.execution, own, []).edits == ((0, (0,), {"x": 7}),)
 
 
 def part_of(one: Segment) -> tuple[Segment, Part]:

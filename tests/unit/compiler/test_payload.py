@@ -38,6 +38,7 @@ def test_an_order_arrives_as_it_left() -> None:
         {4: {(): 2, (0,): 3, (1,): 0}},
         frozenset({0, 1}),
         [(5, (0,), 3, {"result": {"value": 1}})],
+        ((0, (1, 2, 3), {"x": [1, {"é": None}]}),),
     )
     order = SegmentOrder("engine", (part,), "io", 1.5, True)
     assert unpack_order(pack_order(order)) == order
@@ -49,6 +50,9 @@ def test_integers_of_any_size_arrive() -> None:
     parameters = {"n": 2**70, "xs": [{"é": -(2**64)}]}
     order = SegmentOrder("engine", tuple(Part(EXECUTION, 1, "v", given, "s", [], [], {}) for given in (parameters, {})))
     assert [part.parameters for part in unpack_order(pack_order(order)).parts] == [parameters, {}]
+    edits = ((0, (1,), {"x": 2**70}), (0, (2,), {"x": 1}))
+    order = SegmentOrder("engine", (Part(EXECUTION, 1, "v", {}, "s", [], [], {}, edits=edits),))
+    assert unpack_order(pack_order(order)).parts[0].edits == edits
 
 
 @pytest.mark.parametrize("kind", list(OutcomeKind))

@@ -174,3 +174,19 @@ def test_digests_tell_inputs_apart() -> None:
     digests = [inputs.digest(scope, element) for scope, element in scopes]
     assert len(set(digests)) == 4
     assert digests[0] == inputs.digest(scope_of({(0, ()): 1}, p=1), (0,))
+
+
+def test_what_was_replaced_stands_in_for_one_element_alone_and_changes_its_digest() -> None:
+    node = n("t", "m", inputs={"word": Literal("a"), "gone": OutputRef("a")}, over={"m": 1})
+    found = inputs_of(node, A, M)
+    scope = scope_of({(1, (0,)): 5, (1, (1,)): 6})
+    scope.edits = {(2, (0,)): {"gone": [1], "word": {"b": 1, "a": 2}}}
+    first = found.resolve(scope, (0,))
+    assert first == {"m": 5, "word": {"b": 1, "a": 2}, "gone": [1]}
+    assert isinstance(first, dict)
+    first["gone"].append(2)
+    assert found.resolve(scope, (0,)) == {"m": 5, "word": {"b": 1, "a": 2}, "gone": [1]}, "each gets a value of its own"
+    assert found.resolve(scope, (1,)) is Absent.GONE
+    edited = found.digest(scope, (0,))
+    scope.edits = {}
+    assert edited != found.digest(scope, (0,))

@@ -282,7 +282,7 @@ class MemoryContents:
             change.id,
             state=change.state,
             started_at=change.started_at,
-            finished_at=change.finished_at,
+            finished_at=change.finished_at or (self.executions[change.id].finished_at if change.state.final else None),
             cancel_requested_at=change.cancel_requested_at,
             paused_at=change.paused_at,
             waiting_for=change.waiting_for,
