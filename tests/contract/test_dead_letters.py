@@ -68,11 +68,11 @@ def test_what_failed_by_itself_is_listed_with_its_reason(subject: Any, letters: 
     owner = engine(subject)
     claim = broken(subject, owner)
     assert listed(letters) == [("a", (0,)), ("a", (2,)), ("b", ())]
-    page = letters.page(DEFAULT_TENANT, DeadLetterFilter(), kept_s=DAY_S, limit=1, total=True)
+    page = letters.page(DEFAULT_TENANT, DeadLetterFilter(), kept_s=DAY_S, limit=1)
     (first,) = page.items
     assert (first.execution_id, first.version_id, first.workflow_name) == (claim.id, claim.version_id, "delays")
     assert (first.execution_state, first.attempt, first.worker) == (ExecutionState.RUNNING, 1, "w1")
-    assert (first.error_type, first.message, page.total) == ("ValueError", "bad", 3)
+    assert (first.error_type, first.message) == ("ValueError", "bad")
     assert nodes(subject, claim)["a", (0,)].dead_at == first.dead_at
     assert {row.dead_at for place, row in nodes(subject, claim).items() if place[0] in "cd"} == {None}
     away = letters.page(DEFAULT_TENANT, DeadLetterFilter(element=(2,)), kept_s=DAY_S).items[0]

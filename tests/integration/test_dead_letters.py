@@ -60,7 +60,7 @@ def test_seven_of_many_are_mended_one_by_one_and_the_rest_by_what_failed(platfor
     assert ended(execution) == "failed"
     id = str(execution.id)
     listed = wfp(platform, "list", "--execution", id)
-    assert (listed["total"], sorted(one["element"] for one in listed["items"])) == (7, [[n] for n in BAD])
+    assert sorted(one["element"] for one in listed["items"]) == [[n] for n in BAD]
     assert {one["error"]["type"] for one in listed["items"]} == {"ValueError", "LookupError"}
     ran = Counter(lines(mark))
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from tests.contract.drawn import Step, brought, drawn
 from tests.simulation.bench import Bench
 from tests.simulation.told import broken_promises, with_hooks
+from tests.simulation.mending import Mender, edited
 from wfplatform import Workflow, answering
 from wfplatform.app.changes import ChangeCounter
 from wfplatform.app.executions import Executions
@@ -107,6 +108,8 @@ class Simulation:
         self._writer = UUID(int=0)
         self._watch_writers()
         self._is_rough = world.chance(0.85)
+        self._mends = world.chance(0.6)
+        self._mender = Mender(world, self._store, self._executions, self._started, lambda: self.call("", []), STORM_S)
         self._cluster = SimulatedCluster(
             world,
             bench,
@@ -148,6 +151,8 @@ class Simulation:
         for _ in range(world.random.randint(1, 3)):
             world.after(world.between(0.0, STORM_S / 2), "user", self._start)
         world.after(0.0, "user", self._decide)
+        if self._mends:
+            world.after(0.0, "user", self._mender.look)
         if self._is_rough:
             for _ in range(world.random.randint(0, 10)):
                 world.after(world.between(0.0, STORM_S), "fate", self._strike)
@@ -353,8 +358,9 @@ class Simulation:
             self._ask(execution, "cancel")
 
     def _all_ended(self) -> bool:
-        rows = self._store.contents.executions
-        return all(rows[id].state.final for id in self._started)
+        contents = self._store.contents
+        wanted = any(not one.done and one.command.kind == "retry" for one in contents.commands.values())
+        return not wanted and all(contents.executions[id].state.final for id in self._started)
 
     # -- what must hold
 
@@ -391,7 +397,8 @@ class Simulation:
                 _promise(self._killed[id, index[node], element] >= 2, words)
         if self._was_unlucky(flow, elements):
             return
-        with answering(**{node.id: brought(node.id) for node in flow.graph.nodes}):
+        edits = {place: stored.run.edited for place, stored in elements.items() if stored.run.edit is not None}
+        with answering(**{node.id: brought(node.id) for node in flow.graph.nodes}), edited(flow, edits):
             here = flow.local_execution(**known.parameters)
         expected = {
             (name, element): WORDS[type(ending)]

@@ -40,7 +40,6 @@ class DeadLetterStore(Protocol):
         kept_s: float,
         limit: int = 50,
         after: str | None = None,
-        total: bool = False,
     ) -> Page[DeadLetterRecord]:
         """Dead letters, newest first."""
         ...
@@ -85,17 +84,14 @@ class DeadLetters:
         self._tenant_id = tenant_id
         self._kept_s = kept_s
 
-    def page(
-        self, wanted: DeadLetterFilter, *, limit: int = 50, after: str | None = None, total: bool = False
-    ) -> Page[DeadLetterRecord]:
+    def page(self, wanted: DeadLetterFilter, *, limit: int = 50, after: str | None = None) -> Page[DeadLetterRecord]:
         """Dead letters, newest first, a page at a time.
 
         Args:
             limit: how many at most, 1 to `MOST_AT_ONCE`.
             after: `next` of the page before.
-            total: whether all that fit are to be counted too.
         """
-        return self._store.page(self._tenant_id, wanted, kept_s=self._kept_s, limit=limit, after=after, total=total)
+        return self._store.page(self._tenant_id, wanted, kept_s=self._kept_s, limit=limit, after=after)
 
     def one(self, execution_id: UUID, node: str, element: Element) -> DeadLetterRecord:
         """A dead letter by its place.

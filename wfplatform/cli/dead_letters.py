@@ -68,8 +68,8 @@ def list_letters(
     """List what failed for good and by itself, newest first."""
     with connected(screen) as platform:
         wanted = _wanted(platform, workflow, node, error, execution)
-        page = platform.letters.page(wanted, limit=limit, after=after, total=True)
-    screen.document({"items": [_document(one) for one in page.items], "next": page.next, "total": page.total})
+        page = platform.letters.page(wanted, limit=limit, after=after)
+    screen.document({"items": [_document(one) for one in page.items], "next": page.next})
     if not page.items:
         screen.say("There are none." if not after else "There are no more.")
         return
@@ -91,7 +91,7 @@ def list_letters(
     ]
     screen.say(table(("letter", "workflow", "error", "try", "worker", "when"), rows, right=("try",)))
     if page.next is not None:
-        screen.say(f"{len(page.items)} of {page.total}. There are more: --after {shlex.quote(page.next)}")
+        screen.say(f"There are more: --after {shlex.quote(page.next)}")
 
 
 def show(screen: Screen, letter: Letter) -> None:

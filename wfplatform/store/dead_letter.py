@@ -31,7 +31,7 @@ _ATTEMPTS: Final = 1000
 
 # Who cancelled an execution has decided about all of it.
 _LISTED: Final = """
-n.tenant_id = %(tenant)s and n.dead_at > clock_timestamp() - make_interval(secs => %(kept_s)s) and e.state <> 'cancelled'"""
+n.tenant_id = %(tenant)s and n.dead_at > now() - make_interval(secs => %(kept_s)s) and e.state <> 'cancelled'"""
 _PAGE: Final = """
 select n.execution_id, e.version_id, e.workflow_name, e.state as execution_state, n.node_id as node, n.element, n.attempt,
     coalesce(n.error, '{}') - 'traceback' as error, coalesce(n.worker, '') as worker, n.dead_at, n.edit
@@ -42,8 +42,6 @@ order by n.dead_at desc, n.execution_id, n.node_id, n.element limit %(limit)s"""
 _AFTER: Final = """
  and n.dead_at <= %(at)s
  and (n.dead_at < %(at)s or (n.execution_id, n.node_id, n.element) > (%(last)s, %(last_node)s, %(last_element)s::int[]))"""
-_COUNT: Final = """
-select count(*) as count from node_execution n join execution e on e.id = n.execution_id where """
 _WANTED: Final = {
     "execution_id": "n.execution_id = %(execution_id)s",
     "workflow": "e.workflow_name = %(workflow)s",
@@ -69,7 +67,7 @@ _DISCARD: Final = """
 update node_execution n set dead_at = null, discarded = %(discarded)s::jsonb || jsonb_build_object('at', now())
 from json_to_recordset(%(rows)s::json) as u(execution_id uuid, node text, element int[], attempt int)
 where n.execution_id = u.execution_id and n.node_id = u.node and n.element = u.element and n.attempt = u.attempt
-  and n.tenant_id = %(tenant)s and n.dead_at > clock_timestamp() - make_interval(secs => %(kept_s)s)"""
+  and n.tenant_id = %(tenant)s and n.dead_at > now() - make_interval(secs => %(kept_s)s)"""
 
 
 class PostgresDeadLetters:
@@ -90,7 +88,6 @@ class PostgresDeadLetters:
         kept_s: float,
         limit: int = 50,
         after: str | None = None,
-        total: bool = False,
     ) -> Page[DeadLetterRecord]:
         """Dead letters, newest first.
 
@@ -98,7 +95,6 @@ class PostgresDeadLetters:
             kept_s: how old they are at most.
             limit: rows of a page.
             after: `next` of the page before.
-            total: whether all that fit are to be counted too.
         """
         values, where = _where(tenant_id, wanted, kept_s)
         query = _PAGE + where
@@ -112,11 +108,8 @@ class PostgresDeadLetters:
             connection.execute(statement.TENANT, (str(tenant_id),))
             with connection.cursor(row_factory=dict_row) as cursor:
                 rows = cursor.execute(query + _ORDER, {**values, "limit": bounded(limit) + 1}).fetchall()
-                counted = cursor.execute(_COUNT + where, values).fetchone() if total else None
         items = [_record(row) for row in rows[:limit]]
-        return Page(
-            items, _cursor(items[-1]) if len(rows) > limit else None, None if counted is None else counted["count"]
-        )
+        return Page(items, _cursor(items[-1]) if len(rows) > limit else None)
 
     def history(self, tenant_id: UUID, execution_id: UUID, node: str, element: Element) -> History:
         """What became of an element.

@@ -35,17 +35,15 @@ class MemoryDeadLetters:
         kept_s: float,
         limit: int = 50,
         after: str | None = None,
-        total: bool = False,
     ) -> Page[DeadLetterRecord]:
         """Dead letters, newest first."""
         with self._store.transaction():
             found = sorted(self._found(tenant_id, wanted, kept_s), key=_order)
-        count = len(found) if total else None
         if after is not None:
             *before, element = json.loads(after)
             found = [one for one in found if _order(one) > (*before, tuple(element))]
         items = found[:limit]
-        return Page(items, json.dumps(_order(items[-1])) if len(found) > limit else None, count)
+        return Page(items, json.dumps(_order(items[-1])) if len(found) > limit else None)
 
     def history(self, tenant_id: UUID, execution_id: UUID, node: str, element: Element) -> History:
         """What became of an element."""
