@@ -14,11 +14,13 @@ from wfplatform.authoring.ending import Ending
 from wfplatform.authoring.local import _NodeRun
 from wfplatform.core.dead_letter import DeadLetterFilter, DeadLetterRecord
 from wfplatform.core.execution import Element
+from wfplatform.core.graph import NodeKind
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.engine.testing.memory import MemoryStore
 from wfplatform.engine.testing.memory_catalog import MemoryReader
 from wfplatform.engine.testing.memory_dead_letters import MemoryDeadLetters
 from wfplatform.engine.testing.world import World
+from wfplatform.errors import ParameterError
 
 __all__ = ["Mender", "edited"]
 
@@ -70,9 +72,13 @@ class Mender:
             world.note("user", f"discards {_named(chosen)}")
             self._letters.discard(chosen)
         elif chosen:
-            inputs = {"x": world.random.randint(-5, 5)} if world.chance(0.6) else None
+            number = world.random.randint(-5, 5)
+            inputs: dict[str, Any] | None = {"x": number} if world.chance(0.6) else None
             world.note("user", f"replays {_named(chosen)} with {inputs}")
-            self._letters.replay(chosen, inputs)
+            try:
+                self._letters.replay(chosen, inputs)
+            except ParameterError:  # it is the parameter that is a list
+                self._letters.replay(chosen, {"x": [number]})
             self._call()
         if world.now_s < self._until_s:
             world.after(world.between(0.2, 3.0), "user", self.look)
@@ -80,7 +86,10 @@ class Mender:
     def _is_mine(self, letter: DeadLetterRecord) -> bool:
         if letter.execution_id not in self._started:
             return False
-        node = self._executions.graph(letter.version_id).by_id[letter.node]
+        graph = self._executions.graph(letter.version_id)
+        node = graph.by_id[letter.node]
+        if any(other.type == NodeKind.EVENT for other in graph.nodes):
+            return False  # nobody brings an event to who did not wait for it before the end
         return str(node.config.get("function", "")).endswith(f":{_MENDED}") and len(letter.element) == node.rank
 
 

@@ -26,6 +26,8 @@ from wfplatform.core.graph import Json, NodeKind
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.core.ports import Commit, NewCommand, Publication
 from wfplatform.core.start import NewExecution
+from wfplatform.core.policy import OnSkip
+from wfplatform.core.ports import Commit, NewCommand, NewExecution, Publication
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.testing.faulty_store import StoreFaults
 from wfplatform.engine.testing.memory import MemoryStore
@@ -209,8 +211,10 @@ class Simulation:
         self._store.contents.record = recorded  # type: ignore[method-assign]
 
     def _check_wait(self, execution: UUID, what: Recorded) -> None:
-        """What waits for an instant goes on afterwards, by true time."""
+        """What waits for an instant goes on afterwards, by true time. What somebody replaced stays replaced."""
         before = self._store.contents.elements.get(execution, {}).get((what.node, what.element))
+        forgotten = before is not None and before.run.edit is not None and what.run.edit is None
+        _promise(not forgotten, f"{what.node}{[*what.element]} of {_short(execution)} has its old inputs again")
         due_at = before.run.due_at if before is not None else None
         if due_at is not None and what.run.state is not NodeState.WAITING and not self._cancelled:
             early_s = (due_at - self.world.now).total_seconds()
@@ -368,7 +372,10 @@ class Simulation:
         contents = self._store.contents
         for id, row in contents.executions.items():
             _promise(row.state.final, f"the child {_short(id)} is {row.state}")
+            graph = self._executions.graph(row.version_id)
             for (node, element), stored in contents.elements.get(id, {}).items():
+                if len(element) < graph.by_id[node].rank and stored.run.state is NodeState.PENDING:
+                    continue  # a whole branch that had ended, until a replay opened it again
                 _promise(stored.run.state.final, f"{node}{[*element]} of {_short(id)} is {stored.run.state} in the end")
         _promise(not self._store.sharing.owned(), f"slots are held: {self._store.sharing.slots}")
         for engine in self._engines:
@@ -398,6 +405,8 @@ class Simulation:
         if self._was_unlucky(flow, elements):
             return
         edits = {place: stored.run.edited for place, stored in elements.items() if stored.run.edit is not None}
+        if edits and any(node.policy.on_skip is OnSkip.NONE for node in flow.graph.nodes):
+            return  # what took None in place of something that failed, and completed, is not computed again
         with answering(**{node.id: brought(node.id) for node in flow.graph.nodes}), edited(flow, edits):
             here = flow.local_execution(**known.parameters)
         expected = {
@@ -459,7 +468,11 @@ def _states(
 ) -> dict[tuple[str, Element], str]:
     """The states of elements; those below a branch that ended as a whole are part of it, and turns of loops are not counted."""
     ranks = {node.id: node.rank for node in flow.graph.nodes}
-    seen = {key: stored for key, stored in elements.items() if len(key[1]) <= ranks[key[0]]}
+    seen = {
+        (name, element): stored
+        for (name, element), stored in elements.items()
+        if len(element) == ranks[name] or (len(element) < ranks[name] and stored.run.state.final)
+    }
     return {
         (name, element): str(stored.run.state)
         for (name, element), stored in seen.items()

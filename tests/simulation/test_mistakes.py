@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.bench import Bench
 from tests.simulation.simulation import BrokenPromiseError, simulate
 from wfplatform.compiler.supply import Supply
-from wfplatform.core import lifecycle
+from wfplatform.core import lifecycle, request
 from wfplatform.engine import adoption, planning, vigil
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.dispatch import Dispatch
@@ -109,6 +109,13 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
     ),
     "a slot is given back before it is of no use": (
         Gates, "_tidy", "if place in begun or _is_begun(live, node, element):", "if place in begun:",
+    ),
+    "inputs that were replaced are forgotten by the next engine": (
+        adoption, "restore", "runs.setdefault(stored.node, {})[stored.element] = stored.run",
+        "runs.setdefault(stored.node, {})[stored.element] = replace(stored.run, edit=None)",
+    ),
+    "a replay opens nothing that hangs on it": (
+        request, "_is_meant", "return any(", "return False and any(",
     ),
     "the cluster never counts as back": (
         Intake, "take", "self.away = False", "pass",
