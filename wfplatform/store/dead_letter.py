@@ -24,19 +24,17 @@ from wfplatform.store.record_row import attempt_record, bounded, log_record, nod
 from wfplatform.store.table import Row
 from wfplatform.store.text import clean
 
-__all__ = ["PostgresDeadLetters"]
+__all__ = ["PostgresDeadLetters", "page_query"]
 
 _LINES: Final = 200
 _ATTEMPTS: Final = 1000
 
 # Who cancelled an execution has decided about all of it.
-_LISTED: Final = """
-n.tenant_id = %(tenant)s and n.dead_at > now() - make_interval(secs => %(kept_s)s) and e.state <> 'cancelled'"""
 _PAGE: Final = """
 select n.execution_id, e.version_id, e.workflow_name, e.state as execution_state, n.node_id as node, n.element, n.attempt,
     coalesce(n.error, '{}') - 'traceback' as error, coalesce(n.worker, '') as worker, n.dead_at, n.edit
 from node_execution n join execution e on e.id = n.execution_id
-where """
+where n.tenant_id = %(tenant)s and n.dead_at > now() - make_interval(secs => %(kept_s)s) and e.state <> 'cancelled'"""
 _ORDER: Final = """
 order by n.dead_at desc, n.execution_id, n.node_id, n.element limit %(limit)s"""
 _AFTER: Final = """
@@ -96,18 +94,11 @@ class PostgresDeadLetters:
             limit: rows of a page.
             after: `next` of the page before.
         """
-        values, where = _where(tenant_id, wanted, kept_s)
-        query = _PAGE + where
-        if after is not None:
-            at, last, last_node, last_element = read_key(after, str, str, str, list)
-            instant, execution = read_cursor(at, datetime.fromisoformat), read_cursor(last, UUID)
-            element = read_cursor(last_element, lambda found: [int(index) for index in found])
-            values |= {"at": instant, "last": execution, "last_node": last_node, "last_element": element}
-            query += _AFTER
+        query, values = page_query(tenant_id, wanted, kept_s, bounded(limit) + 1, after)
         with explained(), self._database.driver() as connection:
             connection.execute(statement.TENANT, (str(tenant_id),))
             with connection.cursor(row_factory=dict_row) as cursor:
-                rows = cursor.execute(query + _ORDER, {**values, "limit": bounded(limit) + 1}).fetchall()
+                rows = cursor.execute(query, values).fetchall()
         items = [_record(row) for row in rows[:limit]]
         return Page(items, _cursor(items[-1]) if len(rows) > limit else None)
 
@@ -153,15 +144,27 @@ class PostgresDeadLetters:
             return connection.execute(_DISCARD, values).rowcount
 
 
-def _where(tenant_id: UUID, wanted: DeadLetterFilter, kept_s: float) -> tuple[dict[str, Any], str]:
-    values: dict[str, Any] = {"tenant": tenant_id, "kept_s": kept_s}
-    where = _LISTED
+def page_query(
+    tenant_id: UUID, wanted: DeadLetterFilter, kept_s: float, limit: int, after: str | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The query of a page, and its values.
+
+    Raises:
+        UserError: `after` is no cursor.
+    """
+    query, values = _PAGE, {"tenant": tenant_id, "kept_s": kept_s, "limit": limit}
     for name, condition in _WANTED.items():
         value = getattr(wanted, name)
         if value is not None:
             values[name] = list(value) if name == "element" else value
-            where += f" and {condition}"
-    return values, where
+            query += f" and {condition}"
+    if after is not None:
+        at, last, last_node, last_element = read_key(after, str, str, str, list)
+        instant, execution = read_cursor(at, datetime.fromisoformat), read_cursor(last, UUID)
+        element = read_cursor(last_element, lambda found: [int(index) for index in found])
+        values |= {"at": instant, "last": execution, "last_node": last_node, "last_element": element}
+        query += _AFTER
+    return query + _ORDER, values
 
 
 def _record(row: Mapping[str, Any]) -> DeadLetterRecord:
