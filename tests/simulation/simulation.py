@@ -12,8 +12,8 @@ from uuid import UUID
 
 from tests.contract.drawn import Step, brought, drawn
 from tests.simulation.bench import Bench
-from tests.simulation.told import broken_promises, with_hooks
 from tests.simulation.mending import Mender, edited
+from tests.simulation.told import broken_promises, with_hooks
 from wfplatform import Workflow, answering
 from wfplatform.app.changes import ChangeCounter
 from wfplatform.app.executions import Executions
@@ -24,10 +24,9 @@ from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, ExecutionState, NodeState, Run
 from wfplatform.core.graph import Json, NodeKind
 from wfplatform.core.identifier import DEFAULT_TENANT
+from wfplatform.core.policy import OnSkip
 from wfplatform.core.ports import Commit, NewCommand, Publication
 from wfplatform.core.start import NewExecution
-from wfplatform.core.policy import OnSkip
-from wfplatform.core.ports import Commit, NewCommand, NewExecution, Publication
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.testing.faulty_store import StoreFaults
 from wfplatform.engine.testing.memory import MemoryStore
