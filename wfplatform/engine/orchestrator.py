@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from wfplatform.core.announcement import ENGINE_CHANNEL
-from wfplatform.core.event import DeadlinePassed, Event, Finish, Rejected
+from wfplatform.core.event import DeadlinePassed, Event, Finish, Rejected, Retried
 from wfplatform.core.late import LateStore
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
@@ -311,7 +311,8 @@ class Orchestrator:
             event = rejection(live.claim, error, f"take in what happened to the execution {live.id}")
             step = advance(live.execution, live.graph, event, now)
         self._batch.note(live, step)
-        if any(isinstance(effect, Finish) for effect in step.effects):
+        taken_up_in_vain = isinstance(event, Retried) and not step.recorded
+        if any(isinstance(effect, Finish) for effect in step.effects) and not taken_up_in_vain:
             self._hooks.tell_end(live, self._batch)
         if live.execution.state.final and not ended:
             self._waits.tell_parent(live, self._batch)

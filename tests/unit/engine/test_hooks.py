@@ -240,3 +240,14 @@ def test_one_that_nobody_has_taken_is_late_too() -> None:
     [row] = told(rig, execution)
     assert row.hook == (execution, Occasion.LATENESS)
     assert rig.engine.next_timer_at is None
+
+
+def test_one_that_is_taken_up_in_vain_tells_nothing_again() -> None:
+    rig = Rig()
+    execution = rig.start(published(rig, inner), x=1)
+    fail(rig, execution)
+    gone: dict[str, Any] = {"node": "same", "element": [], "attempt": 7}
+    rig.catalog.command(DEFAULT_TENANT, execution, "retry", {"elements": [gone]})
+    rig.turn()
+    assert (rig.record(execution).state, rig.record(execution).epoch) == ("failed", 2)
+    assert occasions(rig, execution) == ["failure"]
