@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from random import Random
@@ -25,7 +25,7 @@ from wfplatform.core.execution import Element, ExecutionState, NodeState, Run
 from wfplatform.core.graph import Json, NodeKind
 from wfplatform.core.identifier import DEFAULT_TENANT
 from wfplatform.core.policy import OnSkip
-from wfplatform.core.ports import Commit, NewCommand, Publication
+from wfplatform.core.ports import Commit, ExecutionChange, NewCommand, Publication
 from wfplatform.core.start import NewExecution
 from wfplatform.engine.options import EngineOptions
 from wfplatform.engine.testing.faulty_store import StoreFaults
@@ -104,6 +104,7 @@ class Simulation:
         self._cancelled: set[UUID] = set()
         self._killed: Counter[tuple[UUID, int, Element]] = Counter()
         self._writers: dict[tuple[UUID, int], UUID] = {}
+        self._ends: defaultdict[UUID, dict[int, ExecutionState]] = defaultdict(dict)
         self._begun: set[tuple[UUID, str, Element, int]] = set()
         self._over: set[tuple[UUID, str, Element]] = set()
         self._writer = UUID(int=0)
@@ -208,6 +209,17 @@ class Simulation:
                 self._over.add((execution, what.node, what.element))
 
         self._store.contents.record = recorded  # type: ignore[method-assign]
+        change = self._store.contents.change
+
+        def changed(what: ExecutionChange) -> None:
+            in_vain = (
+                self._store.contents.executions[what.id].state.final and (what.id, what.epoch) not in self._writers
+            )
+            if what.state.final and not in_vain:
+                self._ends[what.id][what.epoch] = what.state
+            change(what)
+
+        self._store.contents.change = changed  # type: ignore[method-assign]
 
     def _check_wait(self, execution: UUID, what: Recorded) -> None:
         """What waits for an instant goes on afterwards, by true time. What somebody replaced stays replaced."""
@@ -386,7 +398,8 @@ class Simulation:
         for id, known in self._started.items():
             self._check_ending(id, known)
             rows = contents.executions
-            wrong = broken_promises(known.flow, rows[id], rows.values(), is_rough=self._is_rough)
+            ends = self._ends[id].values()
+            wrong = broken_promises(known.flow, rows[id], rows.values(), ends, is_rough=self._is_rough)
             _promise(not wrong, f"{_short(id)}: {wrong}")
 
     def _check_ending(self, id: UUID, known: Started) -> None:
