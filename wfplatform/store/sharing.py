@@ -36,7 +36,7 @@ on conflict do nothing"""
 _SET_BREAKERS: Final = """
 update breaker b set opened_at = u.opened_at, until_at = u.until_at, calls = u.calls, updated_at = clock_timestamp()
 from json_to_recordset(%(rows)s::json) as u(
-    tenant_id uuid, name text, opened_at timestamptz, until_at timestamptz, calls json)
+    tenant_id uuid, name text, opened_at timestamptz, until_at timestamptz, calls jsonb)
 where b.tenant_id = u.tenant_id and b.name = u.name"""
 
 

@@ -27,41 +27,22 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
+
+from wfplatform.store.column import Row, at, now, of
+from wfplatform.store.sharing_table import BreakerRow, ConcurrencyLimitRow, SlotRow
 
 __all__ = [
-    "ArtifactRow", "AttemptRow", "CacheEntryRow", "ChoreRow", "CodeRow", "CommandRow", "EngineRow", "ExecutionRow",
-    "NodeCostRow", "NodeExecutionRow", "NodeLogRow", "RemovedExecutionRow", "Row", "TenantRow", "WorkflowRow",
-    "WorkflowVersionRow",
+    "ArtifactRow", "AttemptRow", "BreakerRow", "CacheEntryRow", "ChoreRow", "CodeRow", "CommandRow", "ConcurrencyLimitRow",
+    "EngineRow", "ExecutionRow", "NodeCostRow", "NodeExecutionRow", "NodeLogRow", "RemovedExecutionRow", "Row", "SlotRow",
+    "TenantRow", "WorkflowRow", "WorkflowVersionRow",
 ]  # fmt: skip
 
 LIVE: Final = "state in ('pending', 'running', 'waiting')"
 _BY_DAY: Final = {"postgresql_partition_by": "RANGE (execution_id)"}
-
-
-def _now() -> Any:
-    return Field(sa_column_kwargs={"server_default": func.now()}, sa_type=DateTime(timezone=True))
-
-
-def _at() -> Any:
-    return Field(default=None, sa_type=DateTime(timezone=True))
-
-
-def _of(kind: Any, *, key: bool = False, null: bool = True, default: str | None = None) -> Any:
-    server = None if default is None else text(default)
-    return Field(
-        default=None,
-        sa_column=Column(kind, primary_key=key, nullable=null and not key, server_default=server),
-    )
-
-
-class Row(SQLModel, registry=registry()):
-    """A row of any table. Its registry is its own: tables that a user defines with SQLModel never meet these."""
 
 
 class TenantRow(Row, table=True):
@@ -71,7 +52,7 @@ class TenantRow(Row, table=True):
 
     id: UUID = Field(primary_key=True)
     name: str = Field(sa_type=Text, unique=True)
-    created_at: datetime = _now()
+    created_at: datetime = now()
 
 
 class WorkflowRow(Row, table=True):
@@ -94,11 +75,11 @@ class WorkflowRow(Row, table=True):
     id: UUID = Field(primary_key=True)
     tenant_id: UUID = Field(foreign_key="tenant.id")
     name: str = Field(sa_type=Text)
-    description: str = _of(Text, null=False, default="''")
+    description: str = of(Text, null=False, default="''")
     current_version_id: UUID | None = None
-    created_by: str = _of(Text, null=False, default="''")
-    created_at: datetime = _now()
-    updated_at: datetime = _now()
+    created_by: str = of(Text, null=False, default="''")
+    created_at: datetime = now()
+    updated_at: datetime = now()
     is_active: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
 
 
@@ -119,11 +100,11 @@ class WorkflowVersionRow(Row, table=True):
     workflow_id: UUID
     number: int
     digest: str = Field(sa_type=Text)
-    document: dict[str, Any] = _of(JSON, null=False)
+    document: dict[str, Any] = of(JSON, null=False)
     code_digest: str = Field(sa_type=Text)
-    requirements: dict[str, Any] = _of(JSONB, null=False, default="'{}'")
-    created_by: str = _of(Text, null=False, default="''")
-    created_at: datetime = _now()
+    requirements: dict[str, Any] = of(JSONB, null=False, default="'{}'")
+    created_by: str = of(Text, null=False, default="''")
+    created_at: datetime = now()
 
 
 class CodeRow(Row, table=True):
@@ -134,7 +115,7 @@ class CodeRow(Row, table=True):
     tenant_id: UUID = Field(primary_key=True, foreign_key="tenant.id")
     digest: str = Field(primary_key=True, sa_type=Text)
     body: bytes = Field(sa_type=LargeBinary)
-    created_at: datetime = _now()
+    created_at: datetime = now()
 
 
 class ExecutionRow(Row, table=True):
@@ -175,40 +156,40 @@ class ExecutionRow(Row, table=True):
     tenant_id: UUID
     version_id: UUID
     workflow_name: str = Field(sa_type=Text)
-    state: str = _of(Text, null=False, default="'pending'")
-    priority: int = _of(Integer, null=False, default="0")
-    parameters: dict[str, Any] = _of(JSON, null=False)
-    tags: list[str] = _of(ARRAY(Text), null=False, default="'{}'")
-    created_at: datetime = _now()
-    created_by: str = _of(Text, null=False, default="''")
-    started_at: datetime | None = _at()
-    finished_at: datetime | None = _at()
-    updated_at: datetime = _now()
+    state: str = of(Text, null=False, default="'pending'")
+    priority: int = of(Integer, null=False, default="0")
+    parameters: dict[str, Any] = of(JSON, null=False)
+    tags: list[str] = of(ARRAY(Text), null=False, default="'{}'")
+    created_at: datetime = now()
+    created_by: str = of(Text, null=False, default="''")
+    started_at: datetime | None = at()
+    finished_at: datetime | None = at()
+    updated_at: datetime = now()
     engine_id: UUID | None = None
-    epoch: int = _of(Integer, null=False, default="0")
+    epoch: int = of(Integer, null=False, default="0")
     is_asleep: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
-    wake_at: datetime | None = _at()
-    cancel_requested_at: datetime | None = _at()
-    cancel_requested_by: str | None = _of(Text)
-    paused_at: datetime | None = _at()
-    paused_by: str | None = _of(Text)
-    waiting_for: str = _of(Text, null=False, default="''")
-    error: dict[str, Any] | None = _of(JSONB)
-    timeout_s: float = _of(Double, null=False, default="1800")
-    worked_s: float = _of(Double, null=False, default="0")
-    nodes_total: int | None = _of(Integer)
-    nodes_ended: int = _of(Integer, null=False, default="0")
-    nodes_failed: int = _of(Integer, null=False, default="0")
+    wake_at: datetime | None = at()
+    cancel_requested_at: datetime | None = at()
+    cancel_requested_by: str | None = of(Text)
+    paused_at: datetime | None = at()
+    paused_by: str | None = of(Text)
+    waiting_for: str = of(Text, null=False, default="''")
+    error: dict[str, Any] | None = of(JSONB)
+    timeout_s: float = of(Double, null=False, default="1800")
+    worked_s: float = of(Double, null=False, default="0")
+    nodes_total: int | None = of(Integer)
+    nodes_ended: int = of(Integer, null=False, default="0")
+    nodes_failed: int = of(Integer, null=False, default="0")
     parent_id: UUID | None = None
-    parent_node: str | None = _of(Text)
-    parent_element: list[int] | None = _of(ARRAY(Integer))
-    depth: int = _of(Integer, null=False, default="0")
-    idempotency_key: str | None = _of(Text)
-    mailbox: list[Any] | None = _of(JSON)
-    refresh: list[str] = _of(ARRAY(Text), null=False, default="'{}'")
-    late_at: datetime | None = _at()
+    parent_node: str | None = of(Text)
+    parent_element: list[int] | None = of(ARRAY(Integer))
+    depth: int = of(Integer, null=False, default="0")
+    idempotency_key: str | None = of(Text)
+    mailbox: list[Any] | None = of(JSON)
+    refresh: list[str] = of(ARRAY(Text), null=False, default="'{}'")
+    late_at: datetime | None = at()
     hook_of: UUID | None = None
-    hook_on: str | None = _of(Text)
+    hook_on: str | None = of(Text)
 
 
 class NodeExecutionRow(Row, table=True):
@@ -225,35 +206,35 @@ class NodeExecutionRow(Row, table=True):
 
     execution_id: UUID = Field(primary_key=True)
     node_id: str = Field(primary_key=True, sa_type=Text)
-    element: list[int] = _of(ARRAY(Integer), key=True, default="'{}'")
+    element: list[int] = of(ARRAY(Integer), key=True, default="'{}'")
     tenant_id: UUID
     state: str = Field(sa_type=Text)
-    attempt: int = _of(Integer, null=False, default="0")
-    tries: int = _of(Integer, null=False, default="0")
-    lost: int = _of(Integer, null=False, default="0")
-    epoch: int = _of(Integer, null=False, default="0")
-    worker: str | None = _of(Text)
-    segment: str | None = _of(Text)
-    started_at: datetime | None = _at()
-    finished_at: datetime | None = _at()
-    cpu_s: float | None = _of(Double)
-    peak_memory_bytes: int | None = _of(BigInteger)
-    input_digest: str | None = _of(Text)
-    outputs: dict[str, Any] | None = _of(JSON)
-    error: dict[str, Any] | None = _of(JSONB)
-    sizes: dict[str, int] | None = _of(JSONB)
+    attempt: int = of(Integer, null=False, default="0")
+    tries: int = of(Integer, null=False, default="0")
+    lost: int = of(Integer, null=False, default="0")
+    epoch: int = of(Integer, null=False, default="0")
+    worker: str | None = of(Text)
+    segment: str | None = of(Text)
+    started_at: datetime | None = at()
+    finished_at: datetime | None = at()
+    cpu_s: float | None = of(Double)
+    peak_memory_bytes: int | None = of(BigInteger)
+    input_digest: str | None = of(Text)
+    outputs: dict[str, Any] | None = of(JSON)
+    error: dict[str, Any] | None = of(JSONB)
+    sizes: dict[str, int] | None = of(JSONB)
     verdict: bool | None = None
-    due_at: datetime | None = _at()
-    reason: str = _of(Text, null=False, default="''")
+    due_at: datetime | None = at()
+    reason: str = of(Text, null=False, default="''")
     upstream: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     alone: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
-    progress: float | None = _of(REAL)
-    progress_message: str | None = _of(Text)
+    progress: float | None = of(REAL)
+    progress_message: str | None = of(Text)
     reused_from: UUID | None = None
-    awaits: dict[str, Any] | None = _of(JSONB)
-    edit: dict[str, Any] | None = _of(JSON)
-    dead_at: datetime | None = _at()
-    discarded: dict[str, Any] | None = _of(JSONB)
+    awaits: dict[str, Any] | None = of(JSONB)
+    edit: dict[str, Any] | None = of(JSON)
+    dead_at: datetime | None = at()
+    discarded: dict[str, Any] | None = of(JSONB)
 
 
 class AttemptRow(Row, table=True):
@@ -264,17 +245,17 @@ class AttemptRow(Row, table=True):
 
     execution_id: UUID = Field(primary_key=True)
     node_id: str = Field(primary_key=True, sa_type=Text)
-    element: list[int] = _of(ARRAY(Integer), key=True, default="'{}'")
+    element: list[int] = of(ARRAY(Integer), key=True, default="'{}'")
     attempt: int = Field(primary_key=True)
     tenant_id: UUID
     state: str = Field(sa_type=Text)
-    worker: str | None = _of(Text)
-    segment: str | None = _of(Text)
-    started_at: datetime | None = _at()
-    finished_at: datetime | None = _at()
-    cpu_s: float | None = _of(Double)
-    peak_memory_bytes: int | None = _of(BigInteger)
-    error: dict[str, Any] | None = _of(JSONB)
+    worker: str | None = of(Text)
+    segment: str | None = of(Text)
+    started_at: datetime | None = at()
+    finished_at: datetime | None = at()
+    cpu_s: float | None = of(Double)
+    peak_memory_bytes: int | None = of(BigInteger)
+    error: dict[str, Any] | None = of(JSONB)
 
 
 class NodeLogRow(Row, table=True):
@@ -284,14 +265,14 @@ class NodeLogRow(Row, table=True):
     __table_args__ = (_BY_DAY,)
 
     execution_id: UUID = Field(primary_key=True)
-    at: datetime = _of(DateTime(timezone=True), key=True)
+    at: datetime = of(DateTime(timezone=True), key=True)
     node_id: str = Field(primary_key=True, sa_type=Text)
-    element: list[int] = _of(ARRAY(Integer), key=True, default="'{}'")
+    element: list[int] = of(ARRAY(Integer), key=True, default="'{}'")
     attempt: int = Field(primary_key=True)
     line: int = Field(primary_key=True)
     tenant_id: UUID
     level: int = Field(sa_type=SmallInteger)
-    logger: str = _of(Text, null=False, default="''")
+    logger: str = of(Text, null=False, default="''")
     message: str = Field(sa_type=Text)
 
 
@@ -308,10 +289,10 @@ class ArtifactRow(Row, table=True):
     digest: str = Field(primary_key=True, sa_type=Text)
     codec: str = Field(primary_key=True, sa_type=Text)
     size_bytes: int = Field(sa_type=BigInteger)
-    location: str | None = _of(Text)
-    body: bytes | None = _of(LargeBinary)
-    created_at: datetime = _now()
-    unused_at: datetime | None = _at()
+    location: str | None = of(Text)
+    body: bytes | None = of(LargeBinary)
+    created_at: datetime = now()
+    unused_at: datetime | None = at()
 
 
 class CacheEntryRow(Row, table=True):
@@ -327,11 +308,11 @@ class CacheEntryRow(Row, table=True):
     key: str = Field(primary_key=True, sa_type=Text)
     execution_id: UUID
     node_id: str = Field(sa_type=Text)
-    element: list[int] = _of(ARRAY(Integer), null=False, default="'{}'")
-    outputs: dict[str, Any] = _of(JSON, null=False)
-    sizes: dict[str, int] | None = _of(JSONB)
-    created_at: datetime = _now()
-    expires_at: datetime | None = _at()
+    element: list[int] = of(ARRAY(Integer), null=False, default="'{}'")
+    outputs: dict[str, Any] = of(JSON, null=False)
+    sizes: dict[str, int] | None = of(JSONB)
+    created_at: datetime = now()
+    expires_at: datetime | None = at()
 
 
 class EngineRow(Row, table=True):
@@ -340,12 +321,12 @@ class EngineRow(Row, table=True):
     __tablename__ = "engine"
 
     id: UUID = Field(primary_key=True)
-    host: str = _of(Text, null=False, default="''")
-    pid: int | None = _of(Integer)
-    facts: dict[str, Any] = _of(JSONB, null=False, default="'{}'")
-    started_at: datetime = _now()
-    lease_expires_at: datetime = _of(DateTime(timezone=True), null=False)
-    fenced_at: datetime | None = _at()
+    host: str = of(Text, null=False, default="''")
+    pid: int | None = of(Integer)
+    facts: dict[str, Any] = of(JSONB, null=False, default="'{}'")
+    started_at: datetime = now()
+    lease_expires_at: datetime = of(DateTime(timezone=True), null=False)
+    fenced_at: datetime | None = at()
 
 
 class CommandRow(Row, table=True):
@@ -361,10 +342,10 @@ class CommandRow(Row, table=True):
     tenant_id: UUID = Field(foreign_key="tenant.id")
     execution_id: UUID
     kind: str = Field(sa_type=Text)
-    payload: dict[str, Any] = _of(JSON, null=False)
-    created_by: str = _of(Text, null=False, default="''")
-    created_at: datetime = _now()
-    done_at: datetime | None = _at()
+    payload: dict[str, Any] = of(JSON, null=False)
+    created_by: str = of(Text, null=False, default="''")
+    created_at: datetime = now()
+    done_at: datetime | None = at()
 
 
 class NodeCostRow(Row, table=True):
@@ -376,7 +357,7 @@ class NodeCostRow(Row, table=True):
     node_id: str = Field(primary_key=True, sa_type=Text)
     mean_s: float = Field(sa_type=Double)
     samples: int = Field(sa_type=BigInteger)
-    updated_at: datetime = _now()
+    updated_at: datetime = now()
 
 
 class RemovedExecutionRow(Row, table=True):
@@ -385,7 +366,7 @@ class RemovedExecutionRow(Row, table=True):
     __tablename__ = "removed_execution"
 
     id: UUID = Field(primary_key=True)
-    removed_at: datetime = _now()
+    removed_at: datetime = now()
 
 
 class ChoreRow(Row, table=True):
@@ -394,4 +375,4 @@ class ChoreRow(Row, table=True):
     __tablename__ = "chore"
 
     name: str = Field(primary_key=True, sa_type=Text)
-    done_at: datetime = _of(DateTime(timezone=True), null=False)
+    done_at: datetime = of(DateTime(timezone=True), null=False)

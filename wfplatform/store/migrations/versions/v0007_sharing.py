@@ -46,7 +46,7 @@ create table breaker (
     name text not null,
     opened_at timestamptz,
     until_at timestamptz,
-    calls json not null default '[]',
+    calls jsonb not null default '[]',
     updated_at timestamptz not null default now(),
     primary key (tenant_id, name)
 ) with (fillfactor = 50);
