@@ -56,7 +56,7 @@ class BreakerRow(Row, table=True):
 
     __tablename__ = "breaker"
 
-    tenant_id: UUID = Field(primary_key=True)
+    tenant_id: UUID = Field(primary_key=True, foreign_key="tenant.id")
     name: str = Field(primary_key=True, sa_type=Text)
     opened_at: datetime | None = at()
     until_at: datetime | None = at()
