@@ -75,15 +75,19 @@ class Adoption:
                     facts = {"workflow": claim.workflow_name, "version": str(version_id), "reason": error.message}
                     logger.warning("version cannot be loaded now", extra=facts)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this execution alone
-                    found.append(_unsound(claim, error, self._telling_of(claim)))
-                    self._again.drop(version_id)
-                    continue
+                    ended = self._ended(claim, error)
+                    if ended is not None:
+                        found.append(ended)
+                        self._again.drop(version_id)
+                        continue
                 else:
                     self._again.drop(version_id)
                     continue
             if claim.cancel_requested_at is not None and not claim.state.final:
-                found.append(Adopted(_blank(claim, self._telling_of(claim)), [CancelRequested()], sound=False))
-                continue
+                ended = self._ended(claim)
+                if ended is not None:
+                    found.append(ended)
+                    continue
             self._held.setdefault(version_id, {})[claim.id] = claim
             if version_id not in self._again:
                 self._again.put(version_id, now_s)
@@ -98,20 +102,28 @@ class Adoption:
         return any(execution_id in held for held in self._held.values())
 
     def give_up(self, execution_id: UUID) -> Live:
-        """One that waits, to be ended without its definition."""
+        """One that waits, to be ended without its definition.
+
+        Raises:
+            PlatformError: what is to be told of its end cannot be found out now; it waits on.
+        """
         for held in self._held.values():
             if execution_id in held:
-                claim = held.pop(execution_id)
-                return _blank(claim, self._telling_of(claim))
+                made = _blank(held[execution_id], self._versions.telling_of(held[execution_id].version_id))
+                del held[execution_id]
+                return made
         raise KeyError(execution_id)
 
-    def _telling_of(self, claim: Claim) -> Telling:
-        """What is told of one that cannot be run; nothing if that cannot be found out now."""
+    def _ended(self, claim: Claim, error: Exception | None = None) -> Adopted | None:
+        """One that cannot be run, or is not to be; None while it cannot be found out what is to be told of its end."""
         try:
-            return self._versions.telling_of(claim.version_id)
-        except PlatformError as error:
-            logger.warning("hooks are not known", extra={"execution": str(claim.id), "reason": error.message})
-            return Telling()
+            telling = self._versions.telling_of(claim.version_id)
+        except PlatformError as unknown:
+            logger.warning("hooks are not known", extra={"execution": str(claim.id), "reason": unknown.message})
+            return None
+        if error is not None:
+            return _unsound(claim, error, telling)
+        return Adopted(_blank(claim, telling), [CancelRequested()], sound=False)
 
     @property
     def next_s(self) -> float | None:
