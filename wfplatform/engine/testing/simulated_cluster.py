@@ -36,7 +36,8 @@ class SimulatedCluster:
         runner: computes orders.
         workers: how many there are.
         on_ran: told of every attempt that begins.
-        on_killed: told of every attempt that its worker takes with it: execution, place of the node, element.
+        on_killed: told of every attempt that its worker takes with it, be it just about to begin: execution, place of the node,
+            element.
         doubled: share of the messages that arrive twice.
         longest_s: an element takes up to this long.
     """
@@ -215,6 +216,16 @@ class SimulatedCluster:
         self.workers.remove(worker)
         if worker.attempt is not None:
             self._on_killed(*worker.attempt)
+        elif worker.running is not None:
+            # Its task had begun. If that holds one element, nothing else ran there, whether or not its code was reached.
+            listed = [
+                (part.execution, place, element)
+                for part in unpack_order(worker.running.task.order).parts
+                for place, span, _ in part.members
+                for element in span.elements()
+            ]
+            if len(listed) == 1:
+                self._on_killed(*listed[0])
 
     def _scheduler_up(self) -> None:
         self.world.note("scheduler", "is back")
