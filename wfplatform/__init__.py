@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wfplatform.authoring.branch import else_, if_, merge
-    from wfplatform.authoring.context import NodeContext, current_node
+    from wfplatform.authoring.context import NodeContext, NodeStopped, current_node
     from wfplatform.authoring.declaration import workflow
     from wfplatform.authoring.delay import delay
     from wfplatform.authoring.loop import loop
@@ -61,6 +61,7 @@ __all__ = [
     "NodeContext",
     "NodeError",
     "NodeFunction",
+    "NodeStopped",
     "NodeTimeoutError",
     "NotFoundError",
     "Notice",
@@ -110,6 +111,7 @@ _HOME = {
     "Limit": "core.policy",
     "NodeContext": "authoring.context",
     "NodeFunction": "authoring.node",
+    "NodeStopped": "authoring.context",
     "Notice": "core.notice",
     "OnFailure": "core.policy",
     "OnSkip": "core.policy",

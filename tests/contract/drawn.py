@@ -32,7 +32,7 @@ from wfplatform import (
     workflow,
 )
 
-__all__ = ["LOGGER", "Step", "Value", "brought", "calls_counted", "drawn"]
+__all__ = ["LOGGER", "UNDOS", "Step", "Value", "brought", "calls_counted", "drawn"]
 
 LOGGER = "wfplatform.tests.calls"
 
@@ -180,6 +180,27 @@ def stumble(state: Any, more: Any = None) -> dict[str, Any]:
     return grow(state if not isinstance(state, list) else state[:-1], more)
 
 
+def revert(result: Any, x: Any) -> int:
+    """Takes a number back."""
+    _ran()
+    return _mark(["revert", result, x])
+
+
+@node(retry=Retry(attempts=2, delay_s=0.0))
+def shaky(result: Any, y: Any = None) -> int:
+    """Takes a number back, for some the second time only, for some not at all."""
+    _ran()
+    mark = _mark(["shaky", result, y])
+    if mark % 5 == 0 or (mark % 5 == 1 and current_node().attempt == 1):
+        raise ConnectionError(f"{mark} does not come back")
+    return mark
+
+
+def tidy(x: Any) -> None:
+    """Cleans up after a number that came to nothing."""
+    _ran()
+
+
 @workflow
 def doubled(x: Any = 0, y: Any = None) -> Any:
     """A child that gives a list."""
@@ -193,6 +214,7 @@ def spread(x: Any = 0, y: Any = None) -> Any:
 
 
 CALLS = (number, listing, grid, record, picky, flaky, stubborn, greedy)
+UNDOS = (revert, shaky)
 DEPTHS = (0, 1, 2, 0, 0, 0, 0, 0)
 CHILDREN = (doubled, spread)
 POLICIES: tuple[dict[str, Any], ...] = (
@@ -346,6 +368,19 @@ class _Reader:
         else:
             function = flaky if "breaker" in shared else number
             self.keep(function.options(**shared)(self.argument(step, 0)), 0)
+
+    def do_saga(self, step: Step) -> None:
+        """Something that can be undone."""
+        options: dict[str, Any] = {"undo": UNDOS[step.flags[0] % 2]}
+        options |= {"cleanup": tidy} if step.flags[1] % 2 else {}
+        options |= {"effect": False} if step.flags[2] % 3 == 0 else {"effect": "ask"} if step.flags[2] % 3 == 1 else {}
+        work = (number, picky, flaky)[step.number % 3].options(**options, **self.options(step))
+        first = self.pick(step.reads[0], 1 if step.flags[3] % 2 else 0)
+        if step.flags[3] % 2 and type(first.proxy).__name__ == "Output":
+            rows = first.proxy if rank_of(first.proxy) else each(first.proxy)
+            self.keep(work.map(rows, y=unmapped(self.pick(step.reads[1]).proxy)), max(rank_of(first.proxy), 1))
+            return
+        self.keep(work(self.argument(step, 0), self.argument(step, 1)), 0)
 
     def do_event(self, step: Step) -> None:
         """Waits for data that `brought` tells."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.contract.drawn import CALLS, grow, pair, small, stumble
+from tests.contract.drawn import CALLS, UNDOS, grow, pair, small, stumble, tidy
 from wfplatform.artifacts import Artifacts
 from wfplatform.authoring.travel import pack
 from wfplatform.compiler.payload import unpack_order
@@ -68,7 +68,7 @@ class Bench:
         self._runner = NodeRunner(
             artifacts=self.artifacts, stream=heard, watch=self._watch, load=self._load, scratch=folder / "scratch"
         )
-        functions = (*CALLS, pair, grow, small, stumble)
+        functions = (*CALLS, *UNDOS, pair, grow, small, stumble, tidy)
         # All workflows here share their code: packing it for each would take most of the time.
         self.code = pack(
             {f"{one.__module__}:{one.__qualname__}": one for one in functions}, None, {"n": int, "xs": list[int]}

@@ -14,6 +14,7 @@ from tests.contract.drawn import Step, brought, drawn
 from tests.simulation.bench import Bench
 from tests.simulation.mending import Mender, edited
 from tests.simulation.told import broken_promises, with_hooks
+from tests.simulation.undoing import Undoing
 from wfplatform import Workflow, answering
 from wfplatform.app.changes import ChangeCounter
 from wfplatform.app.executions import Executions
@@ -49,7 +50,8 @@ REST_S: Final = 30.0
 """For what is still on its way then."""
 WORDS: Final = {Completed: "completed", Failed: "failed", Skipped: "skipped"}
 KINDS: Final = (
-    *("call",) * 3,
+    *("call", "saga") * 2,
+    "call",
     *("map",) * 4,
     *("pair", "part", "zip", "loop", "delay", "effect", "shared", "event", "approval", "child", "children", "choice"),
 )
@@ -102,6 +104,8 @@ class Simulation:
         )
         self._started: dict[UUID, Started] = {}
         self._cancelled: set[UUID] = set()
+        self._retried: set[UUID] = set()
+        self._undoing = Undoing()
         self._killed: Counter[tuple[UUID, int, Element]] = Counter()
         self._writers: dict[tuple[UUID, int], UUID] = {}
         self._ends: defaultdict[UUID, dict[int, ExecutionState]] = defaultdict(dict)
@@ -202,6 +206,9 @@ class Simulation:
             if first != self._writer:
                 raise BrokenPromiseError(f"two engines wrote into {_short(execution)} at epoch {epoch}")
             self._check_wait(execution, what)
+            if execution in self._started:
+                before = self._store.contents.elements.get(execution, {}).get((what.node, what.element))
+                self._undoing.recorded(execution, self._started[execution].flow.graph, what, before)
             record(execution, epoch, what)
             if what.run.state is NodeState.RUNNING:
                 self._begun.add((execution, what.node, what.element, what.run.attempt))
@@ -239,9 +246,14 @@ class Simulation:
         known = self._started.get(ran.execution)
         if known is None or not ran.wanted or self._store.contents.executions[ran.execution].state.final:
             return
-        node = known.flow.graph.nodes[ran.place].id
+        graph = known.flow.graph
+        node = graph.every[ran.place].id
         self._check_effects(known.flow, ran, node, words)
         self._check_slots(known.flow, ran, node, words)
+        if graph.every[ran.place].unwinds is not None:
+            elements = self._store.contents.elements[ran.execution]
+            early = self._undoing.ran(ran.execution, graph, graph.every[ran.place], ran.element, elements)
+            _promise(not early, f"{ran.worker} {words}, {early}")
         stored = self._store.contents.elements.get(ran.execution, {}).get((node, ran.element))
         if stored is not None and stored.run.state is NodeState.COMPLETED:
             raise BrokenPromiseError(f"{ran.worker} {words}, though that is committed")
@@ -281,7 +293,8 @@ class Simulation:
 
     def _start(self) -> None:
         random = self.world.random
-        flow = drawn(_steps(random, 2, 4), random.randint(0, 2), random.choice((0.0, 0.5, 4.0)))
+        steps = _sagas(random) if self.world.chance(0.2) else _steps(random, 2, 4)
+        flow = drawn(steps, random.randint(0, 2), random.choice((0.0, 0.5, 4.0)))
         flow = with_hooks(flow, self._tastes)
         given = {"n": random.randint(-3, 3), "xs": [random.randint(0, 5) for _ in range(random.randint(0, 3))]}
         own = definition_digest(flow.as_definition(), self._bench.code.digest)
@@ -304,9 +317,12 @@ class Simulation:
         self.world.note("user", f"starts {_short(new.id)} with {json.dumps(given)}")
         self._catalog.insert(DEFAULT_TENANT, [new])
         self.call("", [])
-        for node in flow.graph.nodes:
+        self._bring_events(new.id)
+
+    def _bring_events(self, execution: UUID) -> None:
+        for node in self._started[execution].flow.graph.nodes:
             if node.type == NodeKind.EVENT:
-                self.world.after(random.uniform(0.0, STORM_S), "user", partial(self._signal, new.id, node.id))
+                self.world.after(self.world.between(0.0, STORM_S), "user", partial(self._signal, execution, node.id))
 
     def _signal(self, execution: UUID, event: str) -> None:
         """Bring an event; sometimes another one of the same name, which is not waited for, comes before it."""
@@ -323,7 +339,10 @@ class Simulation:
         self.world.after(self.world.between(0.3, 4.0), "user", self._decide)
 
     def _ask(self, execution: UUID, kind: str, payload: Mapping[str, Json] | None = None) -> None:
-        if not self._store.contents.executions[execution].state.final:
+        is_over = self._store.contents.executions[execution].state.final
+        if kind == "signal" and is_over and self._is_retried(execution):
+            self.world.after(0.5, "user", lambda: self._ask(execution, kind, payload))
+        elif kind == "retry" or not is_over:
             self.world.note("user", f"asks {_short(execution)} to {kind} {json.dumps(payload) if payload else ''}")
             self._store.contents.ask(
                 NewCommand(
@@ -352,6 +371,8 @@ class Simulation:
             lambda: self._take_store_away(world.between(0.3, 5.0)),
             self._pause,
             self._cancel,
+            self._cancel,
+            self._retry,
         )
         world.random.choice(blows)()
 
@@ -367,15 +388,32 @@ class Simulation:
             self.world.after(self.world.between(0.1, 3.0), "user", lambda: self._ask(execution, "resume"))
 
     def _cancel(self) -> None:
-        if self._started and self.world.chance(0.3):
+        if self._started and self.world.chance(0.4):
             execution = self.world.random.choice(list(self._started))
             self._cancelled.add(execution)
             self._ask(execution, "cancel")
+
+    def _retry(self) -> None:
+        """Somebody tries again what ended badly."""
+        rows = self._store.contents.executions
+        bad = [id for id in self._started if rows[id].state in (ExecutionState.FAILED, ExecutionState.CANCELLED)]
+        if bad:
+            execution = self.world.random.choice(bad)
+            self._retried.add(execution)
+            self._ask(execution, "retry")
+            self._bring_events(execution)
 
     def _all_ended(self) -> bool:
         contents = self._store.contents
         wanted = any(not one.done and one.command.kind == "retry" for one in contents.commands.values())
         return not wanted and all(contents.executions[id].state.final for id in self._started)
+
+    def _is_retried(self, execution: UUID) -> bool:
+        """Whether it is to be tried again, and no engine has taken that up so far."""
+        commands = self._store.contents.commands.values()
+        return any(
+            one.command.execution_id == execution and one.command.kind == "retry" and not one.done for one in commands
+        )
 
     # -- what must hold
 
@@ -406,15 +444,17 @@ class Simulation:
         """It ended as it would have without any trouble, unless trouble was the reason."""
         row, flow = self._store.contents.executions[id], known.flow
         elements = self._store.contents.elements.get(id, {})
+        for wrong in self._undoing.wrong(id, flow.graph, row.state, elements):
+            raise BrokenPromiseError(f"of {_short(id)}, which {row.state}, {wrong}")
         if row.state is ExecutionState.CANCELLED:
             _promise(id in self._cancelled, f"{_short(id)} was cancelled, and nobody had asked for it")
             return
-        index = {node.id: number for number, node in enumerate(flow.graph.nodes)}
+        index = {node.id: number for number, node in enumerate(flow.graph.every)}
         for (node, element), stored in elements.items():
             if _code(stored) == "worker_lost" and flow.graph.by_id[node].type == NodeKind.PYTHON:
                 words = f"{node}{[*element]} of {_short(id)} is blamed for the loss of workers that it was not on"
                 _promise(self._killed[id, index[node], element] >= 2, words)
-        if self._was_unlucky(flow, elements):
+        if self._was_unlucky(flow, elements) or id in self._retried:
             return
         edits = {place: stored.run.edited for place, stored in elements.items() if stored.run.edit is not None}
         if edits and any(node.policy.on_skip is OnSkip.NONE for node in flow.graph.nodes):
@@ -464,6 +504,19 @@ def simulate(seed: int, bench: Bench) -> tuple[World, Exception | None]:
     return made.world, None
 
 
+def _sagas(random: Random) -> tuple[Step, ...]:
+    """Many things one after the other that can be undone, so that often there is something to be undone in an order."""
+    return tuple(
+        Step(
+            "saga",
+            random.randint(0, 7),
+            (random.randint(1, 5), random.randint(1, 5)),
+            tuple(random.choices(range(6), k=4)),
+        )
+        for _ in range(random.randint(3, 6))
+    )
+
+
 def _steps(random: Random, depth: int, most: int) -> tuple[Step, ...]:
     return tuple(_step(random, depth) for _ in range(random.randint(1 if depth == 2 else 0, most)))
 
@@ -479,11 +532,13 @@ def _states(
     flow: Workflow[..., Any], elements: Mapping[tuple[str, Element], StoredElement]
 ) -> dict[tuple[str, Element], str]:
     """The states of elements; those below a branch that ended as a whole are part of it, and turns of loops are not counted."""
-    ranks = {node.id: node.rank for node in flow.graph.nodes}
+    nodes = flow.graph.by_id
     seen = {
         (name, element): stored
         for (name, element), stored in elements.items()
-        if len(element) == ranks[name] or (len(element) < ranks[name] and stored.run.state.final)
+        # What had nothing to undo is not mentioned where there is no platform.
+        if (len(element) == nodes[name].rank or (len(element) < nodes[name].rank and stored.run.state.final))
+        and (nodes[name].unwinds is None or stored.run.state is not NodeState.SKIPPED)
     }
     return {
         (name, element): str(stored.run.state)

@@ -12,7 +12,7 @@ import pytest
 from tests.simulation.bench import Bench
 from tests.simulation.simulation import BrokenPromiseError, simulate
 from wfplatform.compiler.supply import Supply
-from wfplatform.core import lifecycle, request
+from wfplatform.core import lifecycle, request, unwinding
 from wfplatform.engine import adoption, planning, vigil
 from wfplatform.engine.commits import Commits
 from wfplatform.engine.dispatch import Dispatch
@@ -105,7 +105,7 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
         Gates, "_return", "self._returned[slot] = None", "pass",
     ),
     "an open circuit breaker is not looked at again": (
-        Gates, "exchange", "ticket.until <= now", "False",
+        Gates, "exchange", "ticket.until_at <= now", "False",
     ),
     "a slot is given back before it is of no use": (
         Gates, "_tidy", "if place in begun or _is_begun(live, node, element):", "if place in begun:",
@@ -116,6 +116,12 @@ MISTAKES: dict[str, tuple[Any, str, str, str]] = {
     ),
     "a replay opens nothing that hangs on it": (
         request, "_is_meant", "return any(", "return False and any(",
+    ),
+    "what is undone is not held back until what came after it is": (
+        unwinding, "_held", "above.add(prefix)", "continue",
+    ),
+    "what completed is not undone": (
+        unwinding, "_wanted", "run.state is NodeState.COMPLETED and run.reused_from is None", "run.reused_from is not None",
     ),
     "the cluster never counts as back": (
         Intake, "take", "self.away = False", "pass",

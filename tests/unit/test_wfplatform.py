@@ -17,7 +17,8 @@ import wfplatform.authoring
 ROOT = Path(__file__).resolve().parents[3]
 PUBLIC = {
     "Breaker", "Cache", "ConflictError", "DefinitionError", "ExecutionCancelledError", "ExecutionError", "ExecutionHandle",
-    "ExecutionHandles", "Lane", "Limit", "NodeContext", "NodeError", "NodeFunction", "NodeTimeoutError", "NotFoundError",
+    "ExecutionHandles", "Lane", "Limit", "NodeContext", "NodeError", "NodeFunction", "NodeStopped",
+    "NodeTimeoutError", "NotFoundError",
     "Notice",
     "OnFailure", "OnSkip", "Output",
     "ParameterError", "PlatformError", "Retry", "SchemaError", "SettingsError", "StorageError", "TravelError",

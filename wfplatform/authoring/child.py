@@ -6,14 +6,18 @@ Refuses a workflow that calls itself without a bound: drawing it would never end
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wfplatform.authoring.mapping import is_listing, listed, map_arguments
+from wfplatform.authoring.node import as_node
 from wfplatform.authoring.options import NodeDefaults, NodeOptions
 from wfplatform.authoring.output import Each, Outputs, Reference, Unmapped
 from wfplatform.authoring.trace import Trace
+from wfplatform.authoring.unwinding import lay_out
 from wfplatform.authoring.value import bind_value, holds_references, is_plain_json
 from wfplatform.core.graph import Binding, Constant, DictOf, Json, ListOf, Literal, NodeKind
+from wfplatform.core.occasion import Occasion
 from wfplatform.errors import DefinitionError, ParameterError
 
 if TYPE_CHECKING:
@@ -70,8 +74,8 @@ def record_child(
     over: Mapping[str, int] = {}
     count = None
     if mapped:
-        found = map_arguments(trace, id, arguments)
-        inputs, over, count = found.inputs, found.over, found.count
+        along = map_arguments(trace, id, arguments)
+        inputs, over, count = along.inputs, along.over, along.count
     else:
         inputs = {name: _bound(trace, value, f"node `{id}`, parameter `{name}`") for name, value in arguments.items()}
     for name, binding in inputs.items():
@@ -82,18 +86,21 @@ def record_child(
     else:
         config["depth"] = depth
     label = options.name or child.name
-    return trace.add(
+    found = trace.add(
         id,
         type=NodeKind.WORKFLOW,
         inputs=inputs,
         over=over,
         config=config,
         # Defaults are for nodes that run code; a child execution follows the policy of its own workflow.
-        policy=options.policy(NodeDefaults(), is_async=False),
+        policy=replace(options, effect=False).policy(NodeDefaults(), is_async=False),
         after=after,
         label="" if label == id else label,
         count=count,
     )
+    if options.undo is not None:
+        lay_out(trace, id, Occasion.UNDO, as_node(options.undo))
+    return found
 
 
 def _line(trace: Trace) -> list[str]:

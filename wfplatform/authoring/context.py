@@ -17,9 +17,17 @@ from uuid import UUID
 
 from wfplatform.errors import ExecutionCancelledError, UserError
 
-__all__ = ["NodeContext", "current_node", "enter_node", "leave_node"]
+__all__ = ["NodeContext", "NodeStopped", "current_node", "enter_node", "leave_node"]
 
 _current: ContextVar[NodeContext | None] = ContextVar("wfplatform_current_node", default=None)
+
+
+class NodeStopped(BaseException):
+    """Raised inside a node whose execution is to be cancelled or whose time is over, wherever it is at that moment.
+
+    Not an Exception, so that `except Exception` lets it pass: `finally` and `with` blocks run, for as long as the grace
+    period. In an `async def` it is `asyncio.CancelledError`, as asyncio has it.
+    """
 
 
 class _NodeLog(logging.LoggerAdapter[logging.Logger]):
@@ -41,6 +49,7 @@ class NodeContext:
         report: called with (fraction, message) when the node tells its progress.
         is_cancelled: tells whether somebody wants the execution to stop.
         make_scratch: makes an empty folder; it is removed by `close`.
+        undone: the node whose work this one takes back, if it is no part of the work itself.
     """
 
     __slots__ = (
@@ -49,6 +58,7 @@ class NodeContext:
         "_make_scratch",
         "_report",
         "_scratch",
+        "_undone",
         "attempt",
         "element",
         "execution_id",
@@ -64,6 +74,7 @@ class NodeContext:
         report: Callable[[float, str], object] | None = None,
         is_cancelled: Callable[[], bool] | None = None,
         make_scratch: Callable[[], Path] | None = None,
+        undone: str = "",
     ) -> None:
         self.execution_id = execution_id
         self.node_id = node_id
@@ -72,6 +83,7 @@ class NodeContext:
         self._report = report
         self._is_cancelled = is_cancelled
         self._make_scratch = make_scratch
+        self._undone = undone
         self._log: _NodeLog | None = None
         self._scratch: Path | None = None
 
@@ -80,7 +92,17 @@ class NodeContext:
         """The same for every attempt at this element, and for nothing else: hand it to services that refuse
         doubles.
         """
-        return "/".join((str(self.execution_id), self.node_id, *map(str, self.element)))
+        return self._key(self.node_id)
+
+    @property
+    def undone_key(self) -> str:
+        """In a function that undoes or cleans up: the `idempotency_key` that the node had whose work it takes back;
+        elsewhere empty.
+        """
+        return self._key(self._undone) if self._undone else ""
+
+    def _key(self, node_id: str) -> str:
+        return "/".join((str(self.execution_id), node_id, *map(str, self.element)))
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -116,19 +138,22 @@ class NodeContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody wants the execution to stop."""
+        """Whether the node is to stop, because its execution is to be cancelled or its own time is over.
+
+        A node that asks has the grace period to come to an end by itself before `NodeStopped` is raised in it.
+        """
         return self._is_cancelled is not None and self._is_cancelled()
 
     def check_cancelled(self) -> None:
-        """Stop here if somebody wants the execution to stop; call it now and then in long loops.
+        """Stop here if the node is to stop; call it now and then in long loops.
 
         Raises:
-            ExecutionCancelledError: somebody does. Let it pass; it ends the node as cancelled.
+            ExecutionCancelledError: it is. Let it pass: the node then ends as cancelled, or as timed out.
         """
         if self.cancelled:
             raise ExecutionCancelledError(
                 "cancelled",
-                f"Node `{self.node_id}` stopped because its execution is to be cancelled.",
+                f"Node `{self.node_id}` stopped because its execution is to be cancelled or its time is over.",
                 execution=str(self.execution_id),
                 node=self.node_id,
             )
@@ -153,7 +178,7 @@ def current_node() -> NodeContext:
 
     Returns:
         Its context: `execution_id`, `node_id`, `element`, `attempt`, `idempotency_key`, `log`,
-        `progress(fraction, message)`, `cancelled`, `check_cancelled()` and `scratch`.
+        `undone_key`, `progress(fraction, message)`, `cancelled`, `check_cancelled()` and `scratch`.
 
     Raises:
         UserError: no node is running here.

@@ -69,9 +69,9 @@ def to_document(definition: Definition) -> dict[str, Any]:
         document["policy"] = policy
     if definition.hooks:
         document["hooks"] = write_hooks(definition.hooks)
-    places = _layout(graph.nodes)
-    document["nodes"] = [_node(node, places[node.id]) for node in graph.nodes]
-    document["edges"] = [edge for node in graph.nodes for edge in _edges(node)]
+    places = _layout(graph.every)
+    document["nodes"] = [_node(node, places[node.id]) for node in graph.every]
+    document["edges"] = [edge for node in graph.every for edge in _edges(node)]
     if graph.result != Literal(None):
         document["result"] = write_value(graph.result)
     return document
@@ -164,6 +164,8 @@ def _node(node: Node, place: tuple[float, float]) -> dict[str, Any]:
         data["after"] = list(node.after)
     if node.guard is not None:
         data["guard"] = {"node": node.guard.node, "verdict": node.guard.verdict}
+    if node.unwinds is not None:
+        data["unwinds"] = {"node": node.unwinds.node, "occasion": str(node.unwinds.occasion)}
     if node.config:
         data["config"] = dict(node.config)
     if policy := write_policy(node.policy):

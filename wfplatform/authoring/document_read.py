@@ -30,6 +30,7 @@ from wfplatform.core.graph import (
     Parameter,
     references,
 )
+from wfplatform.core.occasion import Occasion, Unwinds
 from wfplatform.core.policy import Policy, WorkflowPolicy
 from wfplatform.errors import DefinitionError, UserError
 
@@ -43,8 +44,8 @@ _TOP_KEYS: Final = (
     "$schema", "schemaVersion", "name", "description", "parameters", "policy", "hooks", "nodes", "edges", "result",
 )  # fmt: skip
 _DATA_KEYS: Final = (
-    "label", "inputs", "order", "over", "outputs", "after", "guard", "config", "policy", "notes",
-    "autoPosition",
+    "label", "inputs", "order", "over", "outputs", "after", "guard", "unwinds", "config", "policy",
+    "notes", "autoPosition",
 )  # fmt: skip
 _PARAMETER_KEYS: Final = ("name", "schema", "required", "default", "annotation")
 
@@ -125,9 +126,10 @@ class Reader:
             policy=read_policy(WorkflowPolicy, top.get("policy", {}), "/policy", self._report),
             hooks=read_hooks(top.get("hooks"), "/hooks", self._report),
             graph=Graph(
-                nodes=tuple(nodes.values()),
+                nodes=tuple(node for node in nodes.values() if node.unwinds is None),
                 result=read_value(top.get("result"), "/result", self._report),
                 parameters=parameters,
+                unwinding=tuple(node for node in nodes.values() if node.unwinds is not None),
             ),
         )
 
@@ -189,6 +191,7 @@ class Reader:
             outputs=outputs,
             after=self._words(data.get("after", []), f"{at}/data/after"),
             guard=self._guard(data.get("guard"), f"{at}/data/guard"),
+            unwinds=self._unwinds(data.get("unwinds"), f"{at}/data/unwinds"),
             config=self._object(data.get("config", {}), f"{at}/data/config"),
             policy=read_policy(Policy, data.get("policy", {}), f"{at}/data/policy", self._report),
             position=None if data.get("autoPosition") is True else self._position(given.get("position"), at),
@@ -204,6 +207,17 @@ class Reader:
             self._note(at, "guard", f'Expected {{"node": id, "verdict": true or false}}, got {shown(given)}.')
             return None
         return Guard(node, verdict)
+
+    def _unwinds(self, given: Any, at: str) -> Unwinds | None:
+        if given is None:
+            return None
+        found = self._object(given, at)
+        node, occasion = found.get("node"), found.get("occasion")
+        if not isinstance(node, str) or occasion not in {str(one) for one in Occasion} or len(found) != 2:
+            words = " or ".join(f'"{one}"' for one in Occasion)
+            self._note(at, "unwinds", f'Expected {{"node": id, "occasion": {words}}}, got {shown(given)}.')
+            return None
+        return Unwinds(node, Occasion(str(occasion)))
 
     def _position(self, given: Any, at: str) -> tuple[float, float] | None:
         if given is None:

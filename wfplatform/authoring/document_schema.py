@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from wfplatform.authoring.document_hook import HOOKS_SCHEMA
 from wfplatform.authoring.document_policy import POLICY_SCHEMA, WORKFLOW_POLICY_SCHEMA
+from wfplatform.core.occasion import Occasion
 
 __all__ = ["document_schema"]
 
@@ -39,6 +40,8 @@ def document_schema() -> dict[str, Any]:
     value = {"$ref": "#/$defs/value"}
     position = _object({"x": {"type": "number"}, "y": {"type": "number"}}, required=["x", "y"], closed=False)
     guard = _object({"node": _TEXT, "verdict": {"type": "boolean"}}, required=["node", "verdict"])
+    occasions = {"enum": [str(one) for one in Occasion]}
+    unwinds = _object({"node": _TEXT, "occasion": occasions}, required=["node", "occasion"])
     data = _object(
         {
             "label": _TEXT,
@@ -48,6 +51,7 @@ def document_schema() -> dict[str, Any]:
             "outputs": {**_TEXTS, "uniqueItems": True},
             "after": _TEXTS,
             "guard": {"anyOf": [guard, {"type": "null"}]},
+            "unwinds": {"anyOf": [unwinds, {"type": "null"}]},
             "config": {"type": "object"},
             "policy": POLICY_SCHEMA,
             "notes": _TEXT,

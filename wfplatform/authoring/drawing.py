@@ -79,7 +79,7 @@ class Drawing:
 
         slots = self._workflow.slots.values()
         types = {slot.name: slot.annotation for slot in slots if slot.annotation is not inspect.Parameter.empty}
-        nodes = (node for node in self.traced.graph.nodes if node.type == NodeKind.PYTHON)
+        nodes = (node for node in self.traced.graph.every if node.type == NodeKind.PYTHON)
         names = {str(node.config["function"]): node.label or node.id for node in nodes}
         return pack(self.traced.functions, self.traced.constants, types, names, self._environment)
 

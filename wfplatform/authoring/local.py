@@ -32,6 +32,7 @@ from wfplatform.core.graph import (
     OutputRef,
     ParameterRef,
 )
+from wfplatform.core.occasion import Occasion
 from wfplatform.core.policy import OnFailure, OnSkip
 from wfplatform.errors import NodeError
 
@@ -89,8 +90,22 @@ class _Interpreter:
     def run(self) -> LocalExecution:
         for node in self.traced.graph.nodes:
             _NodeRun(self, node).run()
+        if self.failures:
+            self._unwind()
         result = None if self.failures else self.value(self.traced.graph.result, hurdles=[])
         return LocalExecution(id=self.id, result=result, nodes=self.nodes, failures=self.failures)
+
+    def _unwind(self) -> None:
+        """Undo what was done and clean up, the last element first; what fails in doing so keeps nothing from being undone."""
+        graph = self.traced.graph
+        for node in reversed(graph.nodes):
+            by = {one.unwinds.occasion: one for one in graph.unwinding if one.unwinds and one.unwinds.node == node.id}
+            runs = {occasion: _NodeRun(self, one) for occasion, one in by.items()}
+            for element, ending in sorted(self.nodes[node.id].endings.items(), reverse=True):
+                occasion = Occasion.UNDO if isinstance(ending, Completed) else Occasion.CLEANUP
+                began = isinstance(ending, Completed) or (isinstance(ending, Failed) and ending.attempts > 0)
+                if occasion in runs and began and len(element) == node.rank:
+                    runs[occasion].record.endings[element] = runs[occasion].act(element)
 
     # -- values. What stands in the way of one (failed or skipped elements) is noted in `hurdles`, with None
     # in its place.
@@ -141,7 +156,7 @@ class _NodeRun:
         """Run what is below a prefix. What the inputs say is decided at the shortest prefix at which they say it."""
         barred = self._barred(prefix)
         if barred is None and len(prefix) == self.node.rank:
-            self.record.endings[prefix] = self._element(prefix)
+            self.record.endings[prefix] = self.act(prefix)
             return
         try:
             size = self._size(prefix) if barred is None else barred
@@ -287,7 +302,8 @@ class _NodeRun:
     def _inputs(self, element: Element, hurdles: list[Ending]) -> dict[str, Any]:
         return {port: self._input(port, element, hurdles) for port in self.node.inputs}
 
-    def _element(self, element: Element) -> Ending:
+    def act(self, element: Element) -> Ending:
+        """Run one element, whatever stands before it."""
         try:
             # What may not be missing has been seen to: what is missing now is None.
             inputs = self._merged(element) if self.node.type == NodeKind.MERGE else self._inputs(element, [])
@@ -296,7 +312,8 @@ class _NodeRun:
         retry, attempt = self.node.policy.retry, 1
         turns = Turns()
         while True:
-            context = NodeContext(self.execution.id, self.node.id, element, attempt)
+            undone = self.node.unwinds.node if self.node.unwinds is not None else ""
+            context = NodeContext(self.execution.id, self.node.id, element, attempt, undone=undone)
             token = enter_node(context)
             try:
                 return Completed(self.execution.actions.act(self.node, inputs, turns), attempt)

@@ -16,8 +16,10 @@ from wfplatform.authoring.key import is_importable
 from wfplatform.authoring.mapping import map_arguments
 from wfplatform.authoring.options import NodeOptions
 from wfplatform.authoring.trace import Trace, active_trace, refuse_references
+from wfplatform.authoring.unwinding import lay_out
 from wfplatform.authoring.value import bind_value
 from wfplatform.core.graph import NodeKind
+from wfplatform.core.occasion import Occasion
 from wfplatform.core.policy import Breaker, Cache, Limit, OnFailure, OnSkip, Retry
 from wfplatform.errors import DefinitionError
 
@@ -109,6 +111,8 @@ class NodeFunction[**P, R]:
         on_failure: OnFailure | str | None = None,
         on_skip: OnSkip | str | None = None,
         effect: bool | str | None = None,
+        undo: Callable[..., Any] | None = None,
+        cleanup: Callable[..., Any] | None = None,
         tags: tuple[str, ...] | None = None,
     ) -> NodeFunction[P, R]:
         """The same node with other options: `load.options(name="load_2013", after=[cleared])(path)`.
@@ -121,7 +125,8 @@ class NodeFunction[**P, R]:
         said = NodeOptions(
             name=name, outputs=outputs, retry=retry, timeout_s=timeout_s, cache=cache, io=io,
             resources=resources,
-            priority=priority, limit=limit, breaker=breaker, on_failure=on_failure, on_skip=on_skip, effect=effect, tags=tags,
+            priority=priority, limit=limit, breaker=breaker, on_failure=on_failure, on_skip=on_skip, effect=effect,
+            undo=undo, cleanup=cleanup, tags=tags,
         )  # fmt: skip
         waits_for = tuple(after) if isinstance(after, (list, tuple)) else (after,)
         return NodeFunction(self.function, said.over(self.declared), (*self._after, *waits_for))
@@ -136,11 +141,14 @@ class NodeFunction[**P, R]:
         defaults = trace.defaults
         label = self.declared.name or ""
         policy = self.declared.policy(defaults, is_async=self.is_async)
-        return trace.add(trace.free_id(self.name), policy=policy, after=self._after, label=label, **record)
+        id = trace.free_id(self.name)
+        found = trace.add(id, policy=policy, after=self._after, label=label, **record)
+        self._lay_out(trace, id)
+        return found
 
     def _record(self, trace: Trace, id: str, **record: Any) -> Any:
         label = self.declared.name if self.declared.name not in (None, id) else ""
-        return trace.add(
+        found = trace.add(
             id,
             type=NodeKind.PYTHON,
             outputs=self.declared.ports,
@@ -150,6 +158,14 @@ class NodeFunction[**P, R]:
             label=label or "",
             **record,
         )
+        self._lay_out(trace, id)
+        return found
+
+    def _lay_out(self, trace: Trace, id: str) -> None:
+        """Record what undoes the node, and what cleans up after it."""
+        for occasion, by in ((Occasion.UNDO, self.declared.undo), (Occasion.CLEANUP, self.declared.cleanup)):
+            if by is not None:
+                lay_out(trace, id, occasion, as_node(by), self.signature)
 
     def _refuse_variadic(self) -> None:
         for parameter in self.signature.parameters.values():
@@ -212,6 +228,8 @@ def node[**P, R](
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
     effect: bool | str | None = None,
+    undo: Callable[..., Any] | None = None,
+    cleanup: Callable[..., Any] | None = None,
     tags: tuple[str, ...] | None = None,
 ) -> NodeFunction[P, R]: ...
 @overload
@@ -230,6 +248,8 @@ def node(
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
     effect: bool | str | None = None,
+    undo: Callable[..., Any] | None = None,
+    cleanup: Callable[..., Any] | None = None,
     tags: tuple[str, ...] | None = None,
 ) -> NodeDecorator: ...
 def node(
@@ -249,6 +269,8 @@ def node(
     on_failure: OnFailure | str | None = None,
     on_skip: OnSkip | str | None = None,
     effect: bool | str | None = None,
+    undo: Callable[..., Any] | None = None,
+    cleanup: Callable[..., Any] | None = None,
     tags: tuple[str, ...] | None = None,
 ) -> NodeFunction[..., Any] | NodeDecorator:
     """Make a function a node: plain when called by itself, recorded when called inside a `@workflow`
@@ -271,6 +293,11 @@ def node(
         effect: it changes the world outside: it runs on its own, once it is committed that it does, and what needs it begins once
             its outcome is committed. Lost while it ran, it runs again with the same `idempotency_key`; with "ask" a person
             decides.
+        undo: a function that takes back what the node did, when its execution fails or is cancelled; run for each element that
+            completed, after what came after it was undone. Its parameters are matched by name: `result`, and the node's inputs.
+            Give it a policy of its own by making it a node function.
+        cleanup: a function that tidies up after an element that began and did not complete; gets the node's inputs by name. A
+            node with either is an effect unless it says `effect=False`.
         tags: free words to find it by.
 
     Returns:
@@ -289,7 +316,8 @@ def node(
     """
     options = NodeOptions(
         name=name, outputs=outputs, retry=retry, timeout_s=timeout_s, cache=cache, io=io, resources=resources,
-        priority=priority, limit=limit, breaker=breaker, on_failure=on_failure, on_skip=on_skip, effect=effect, tags=tags,
+        priority=priority, limit=limit, breaker=breaker, on_failure=on_failure, on_skip=on_skip, effect=effect,
+        undo=undo, cleanup=cleanup, tags=tags,
     )  # fmt: skip
     if function is not None:
         return NodeFunction(function, options)

@@ -6,7 +6,7 @@ Refuses values that do not fit at once, so that the traceback shows the decorato
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from types import NoneType
@@ -66,6 +66,8 @@ class NodeOptions:
     on_failure: OnFailure | str | None = None
     on_skip: OnSkip | str | None = None
     effect: bool | str | None = None
+    undo: Callable[..., Any] | None = None
+    cleanup: Callable[..., Any] | None = None
     tags: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -75,6 +77,9 @@ class NodeOptions:
         self._check_type("io", bool, "True or False")
         if not (self.effect is None or isinstance(self.effect, bool) or self.effect == "ask"):
             raise _misfit("effect", 'True, False or "ask"', self.effect)
+        for option in ("undo", "cleanup"):
+            if getattr(self, option) is not None and not callable(getattr(self, option)):
+                raise _misfit(option, "a function", getattr(self, option))
         self._check_type("priority", int, "a whole number")
         self._check_type("timeout_s", (int, float), "a number of seconds")
         self._check_type("resources", Mapping, 'a dict of numbers, as in {"GPU": 1}')
@@ -118,7 +123,8 @@ class NodeOptions:
             breaker=cast(Breaker | None, self.breaker),
             on_failure=OnFailure(self.on_failure or OnFailure.SKIP),
             on_skip=OnSkip(self.on_skip or OnSkip.SKIP),
-            effect=bool(self.effect),
+            # What is to be taken back acts on the world: it has to be certain what of it began.
+            effect=bool(self.undo or self.cleanup) if self.effect is None else bool(self.effect),
             on_unknown=OnUnknown.ASK if self.effect == "ask" else OnUnknown.RERUN,
             tags=self.tags or (),
         )

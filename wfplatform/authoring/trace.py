@@ -66,6 +66,7 @@ class Trace:
     defaults: NodeDefaults = field(default_factory=NodeDefaults)
     outer: Trace | None = None
     nodes: dict[str, Node] = field(default_factory=dict)
+    unwinding: dict[str, Node] = field(default_factory=dict)
     functions: dict[str, Callable[..., Any]] = field(default_factory=dict)
     constants: dict[str, bytes] = field(default_factory=dict)
     children: dict[str, Workflow[..., Any]] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Trace:
         """The id the next node of this name gets: `load`, then `load-2`, `load-3`."""
         first = node_id(name)
         found, number = first, 1
-        while found in self.nodes:
+        while found in self.nodes or found in self.unwinding:
             number += 1
             found = f"{first}-{number}"
         return found
@@ -175,7 +176,12 @@ class Trace:
     def finish(self, result: Binding, parameters: tuple[Parameter, ...]) -> Traced:
         """What was recorded, unchangeable."""
         return Traced(
-            graph=Graph(nodes=tuple(self.nodes.values()), result=result, parameters=parameters),
+            graph=Graph(
+                nodes=tuple(self.nodes.values()),
+                result=result,
+                parameters=parameters,
+                unwinding=tuple(self.unwinding.values()),
+            ),
             functions=self.functions,
             constants=self.constants,
             children=self.children,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from wfplatform.authoring.port_type import json_types, may_fit
 from wfplatform.authoring.problem import Problem, too_long
+from wfplatform.authoring.unwinding_check import unwinding_problems
 from wfplatform.authoring.wait_config import WAIT_PORTS, wait_problems
 from wfplatform.core.canonical import pointer
 from wfplatform.core.graph import (
@@ -52,7 +53,7 @@ def definition_problems(
     Returns:
         the problems; empty if it is sound.
     """
-    nodes = definition.graph.nodes
+    nodes = definition.graph.every
     places = {node.id: f"/nodes/{index}" for index, node in enumerate(nodes)} | dict(pointers or {})
     return list(_Check(definition, places, known_types).problems())
 
@@ -103,6 +104,7 @@ class _Check:
             yield from self._ordering(node)
             yield from self._mapping(node)
         yield from self._binding(None, "result", self._graph.result, "/result")
+        yield from unwinding_problems(self._graph, self._places, self._parameters)
         yield from self._cycles()
         yield from self._lengths()
 

@@ -253,6 +253,7 @@ class Workflow[**P, R]:
         priority: int | None = None,
         timeout_s: float | None = None,
         tags: tuple[str, ...] = (),
+        undo: Callable[..., Any] | None = None,
         idempotency_key: str | None = None,
         refresh: bool | str | tuple[str, ...] = False,
     ) -> Workflow[P, R]:
@@ -267,15 +268,14 @@ class Workflow[**P, R]:
             priority: larger runs earlier.
             timeout_s: seconds the execution may have work on the cluster.
             tags: added to those of the workflow.
-            idempotency_key: for `run`: a second run with the same key answers with the execution of the
-                first.
+            idempotency_key: for `run`: a second run with the same key answers with the execution of the first.
+            undo: as a node, see `node`: takes back what a child execution did that completed.
             refresh: for `run`: True computes all nodes anew, whatever is kept of earlier executions, and keeps the new
                 results in its place; names of nodes: these.
         """
         said = NodeOptions(
             name=name, retry=retry, on_failure=on_failure, on_skip=on_skip, priority=priority,
-            timeout_s=timeout_s,
-            tags=tags or None,
+            timeout_s=timeout_s, undo=undo, tags=tags or None,
         )  # fmt: skip
         other: Workflow[P, R] = Workflow.__new__(Workflow)
         other.__dict__.update(self.__dict__)

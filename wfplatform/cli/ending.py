@@ -133,8 +133,9 @@ def tell_end(screen: Screen, platform: EmbeddedPlatform, record: ExecutionRecord
 
 def tell_execution(screen: Screen, platform: EmbeddedPlatform, sight: Sight) -> None:
     """An execution as a page: its head, a line a node, waits, failures, and what to do next."""
-    from wfplatform.cli.report import failed_sentence, failures, head, hooks_table, nodes_table, waits
+    from wfplatform.cli.report import failed_sentence, failures, head, hooks_table, nodes_table, not_undone, waits
 
+    graph = platform.executions.graph(sight.record.version_id)
     record, now = sight.record, datetime.now(UTC)
     screen.say(*head(record, now))
     if sight.nodes:
@@ -152,7 +153,11 @@ def tell_execution(screen: Screen, platform: EmbeddedPlatform, sight: Sight) -> 
     if record.state in (ExecutionState.FAILED, ExecutionState.CANCELLED):
         screen.say()
         screen.say(failed_sentence(record))
+        for line in not_undone(record):
+            screen.say(line)
         screen.say(f"`wfp executions retry {record.id}` goes on from here; what has completed is not run again.")
+        if any(graph.by_id[node.node].unwinds is not None for node in sight.nodes):
+            screen.say("What was undone, and what came after it, is.")
 
 
 def _records(platform: EmbeddedPlatform, execution_id: UUID, node: str) -> Iterator[NodeExecutionRecord]:

@@ -157,7 +157,7 @@ def logs(
 
 
 def cancel(screen: Screen, id: Id) -> None:
-    """Ask an execution to stop: what runs is stopped, what has completed stays."""
+    """Ask an execution to stop: what runs is stopped; what has completed stays, or is undone where the workflow says how."""
     with connected(screen) as platform:
         execution = platform.execution(id)
         execution.cancel()

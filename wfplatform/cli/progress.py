@@ -98,10 +98,15 @@ def node_progress(
     recorded = {one.node: one for one in summary}
     totals: dict[str, int | None] = {}
     found = []
-    for node in graph.nodes:
-        total = totals[node.id] = _total(graph, node, parameters, sizes, totals)
+    for node in graph.every:
         seen = recorded.get(node.id) or NodeSummary(node=node.id, counts={})
         counts = seen.counts
+        if node.unwinds is not None:
+            # All that is to be undone is recorded when that begins; before, and if all goes well, there is nothing to tell.
+            if counts.keys() - {NodeState.SKIPPED}:
+                found.append(_progress(node, seen, counts, sum(counts.values())))
+            continue
+        total = totals[node.id] = _total(graph, node, parameters, sizes, totals)
         if cut_off := state.final and _is_cut_off(state, counts, total):
             rest = 0 if total is None else total - sum(counts.values())
             counts = {**counts, NodeState.CANCELLED: counts.get(NodeState.CANCELLED, 0) + rest} if rest else counts
@@ -109,23 +114,27 @@ def node_progress(
             # A branch that ended as a whole is one row, however many elements it would have had; so what is
             # recorded tells the number when nothing is left out.
             total = sum(counts.values())
-        found.append(
-            NodeProgress(
-                node=node.id,
-                rank=node.rank,
-                counts=counts,
-                total=total,
-                cut_off=cut_off,
-                started_at=seen.started_at,
-                finished_at=seen.finished_at,
-                cpu_s=seen.cpu_s,
-                cpu_mean_s=seen.cpu_mean_s,
-                peak_memory_bytes=seen.peak_memory_bytes,
-                workers=seen.workers,
-                reused=seen.reused,
-            )
-        )
+        found.append(_progress(node, seen, counts, total, cut_off=cut_off))
     return found
+
+
+def _progress(
+    node: Node, seen: NodeSummary, counts: Mapping[NodeState, int], total: int | None, *, cut_off: bool = False
+) -> NodeProgress:
+    return NodeProgress(
+        node=node.id,
+        rank=node.rank,
+        counts=counts,
+        total=total,
+        cut_off=cut_off,
+        started_at=seen.started_at,
+        finished_at=seen.finished_at,
+        cpu_s=seen.cpu_s,
+        cpu_mean_s=seen.cpu_mean_s,
+        peak_memory_bytes=seen.peak_memory_bytes,
+        workers=seen.workers,
+        reused=seen.reused,
+    )
 
 
 def _is_cut_off(state: ExecutionState, counts: Mapping[NodeState, int], total: int | None) -> bool:

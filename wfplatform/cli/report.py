@@ -40,6 +40,7 @@ __all__ = [
     "log_line",
     "node_page",
     "nodes_table",
+    "not_undone",
     "waits",
 ]
 
@@ -88,7 +89,7 @@ def head(record: ExecutionRecord, now: datetime) -> Iterator[Text]:
         by = f" by {record.cancel_requested_by}" if record.cancel_requested_by else ""
         yield _line("cancel", f"asked for {instant(record.cancel_requested_at, now=now)}{by}")
     if record.waiting_for and not record.state.final:
-        yield _line("waits", record.waiting_for)
+        yield _line("now" if record.state is ExecutionState.RUNNING else "waits", record.waiting_for)
 
 
 def told_of(record: ExecutionRecord) -> str:
@@ -245,6 +246,16 @@ def log_line(record: LogRecord) -> Text:
         (f" {place(record.node, record.element)}{again}: ", "cyan"),
         (printable(record.message), style),
     )
+
+
+def not_undone(record: ExecutionRecord) -> Iterator[str]:
+    """What an execution did and could not undo, a line for each."""
+    error = record.error or {}
+    first = error.get("not_undone", ())
+    for one in first:
+        yield f"Not undone: {place(one['node'], one['element'])}: {one['message']}"
+    if (more := error.get("not_undone_count", 0) - len(first)) > 0:
+        yield f"Not undone: {more} more; their nodes tell why."
 
 
 def failed_sentence(record: ExecutionRecord) -> str:

@@ -87,6 +87,7 @@ def make_part(
         frozenset(exports),
         turns,
         tuple(_edits(loaded, execution, segment)),
+        execution.unwinding,
     )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "pack_version",
     "read_outcomes",
     "read_returned",
+    "stage_of",
     "unpack_delivery",
     "unpack_order",
     "unpack_version",
@@ -54,6 +55,7 @@ class Part(NamedTuple):
         exports: indices of nodes whose values other segments read.
         turns: index of a loop node, element -> turns already done and the output of the last one.
         edits: index of a node, element -> inputs that somebody replaced: port -> plain JSON.
+        unwinds: it takes back what the execution did.
     """
 
     execution: UUID
@@ -67,6 +69,20 @@ class Part(NamedTuple):
     exports: frozenset[int] = frozenset()
     turns: Sequence[tuple[int, Element, int, Mapping[str, Any]]] = ()
     edits: Sequence[tuple[int, Element, Mapping[str, Json]]] = ()
+    unwinds: bool = False
+
+    @property
+    def stage(self) -> int:
+        """When it was wanted, in the order in which whole executions are given up; see `stage_of`."""
+        return stage_of(self.epoch, unwinds=self.unwinds)
+
+
+def stage_of(epoch: int, *, unwinds: bool) -> int:
+    """A number that grows from the work of an epoch to what takes that back, and from one epoch to the next.
+
+    Workers are told up to which one nobody wants what they run: work that is given up, but not what undoes it.
+    """
+    return 2 * epoch + unwinds
 
 
 class SegmentOrder(NamedTuple):
@@ -118,6 +134,7 @@ def _packed(order: SegmentOrder, write: Callable[[Mapping[str, Json]], object]) 
             sorted(part.exports),
             [list(turn) for turn in part.turns],
             [[index, element, write(inputs)] for index, element, inputs in part.edits],
+            part.unwinds,
         ]
         for part in order.parts
     ]
@@ -145,8 +162,9 @@ def unpack_order(packed: bytes) -> SegmentOrder:
                 frozenset(exports),
                 [(index, tuple(element), count, outputs) for index, element, count, outputs in turns],
                 tuple((index, tuple(element), _written(inputs)) for index, element, inputs in edits),
+                unwinds,
             )
-            for execution, epoch, version, parameters, segment, members, knowns, sizes, exports, turns, edits in parts
+            for execution, epoch, version, parameters, segment, members, knowns, sizes, exports, turns, edits, unwinds in parts
         ),
         lane,
         budget_s,
@@ -221,7 +239,7 @@ def unpack_delivery(packed: bytes) -> StreamMessage:
 
 def read_outcomes(graph: Graph, delivery: Delivery, worker: str) -> tuple[Outcome, ...]:
     """The outcomes of a delivery, with names for indices."""
-    nodes = graph.nodes
+    nodes = graph.every
     segment = delivery.segment
     return tuple(
         Outcome(nodes[index].id, tuple(element), attempt, _KIND[letter], worker, segment, *rest)
@@ -231,7 +249,7 @@ def read_outcomes(graph: Graph, delivery: Delivery, worker: str) -> tuple[Outcom
 
 def read_returned(graph: Graph, delivery: Delivery) -> tuple[Span, ...]:
     """What a delivery gives back, with names for indices."""
-    nodes = graph.nodes
+    nodes = graph.every
     return tuple(Span(nodes[index].id, tuple(prefix), start, stop) for index, prefix, start, stop in delivery.returned)
 
 

@@ -9,13 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from wfplatform.core.event import Effect, Finish, Plan, Recorded
-from wfplatform.core.execution import Element, Execution, ExecutionState, NodeRuns, NodeState, Outcome, Run, ended_among
+from wfplatform.core.execution import (
+    Element,
+    Execution,
+    ExecutionState,
+    NodeRuns,
+    NodeState,
+    Outcome,
+    Run,
+    blank_runs,
+    ended_among,
+)
 from wfplatform.core.graph import Graph
 
 __all__ = ["Draft", "Transition"]
+
+_MOST_SHOWN: Final = 20
+"""Of what could not be undone, the error of an execution names so many; the others are found among its nodes."""
+_NOT_UNDONE: Final[Mapping[str, Any]] = {
+    "type": "NotUndone",
+    "code": "not_undone",
+    "message": "Not all that it did could be undone.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +92,33 @@ class Draft:
         sizes = self._sizes.get(node)
         return self.base.nodes[node].sizes.get(prefix) if sizes is None else sizes.get(prefix)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the execution has come to its end."""
+        return bool(self.changes.get("state", self.base.state).final)
+
+    @property
+    def unwinding(self) -> bool:
+        """Whether what it did is being undone."""
+        return bool(self.changes.get("unwinding", self.base.unwinding))
+
+    def all_ended(self, node: str) -> bool:
+        """Whether everything has ended that is recorded of a node that unwinds."""
+        touched = self._runs.get(node)
+        before = self.base.nodes[node]
+        return self._ended[node] == len(touched) if touched is not None else before.ended == len(before.runs)
+
     def complete(self, node: str) -> bool:
         """Whether every element of a node has ended."""
         return self._after(node).complete
 
     # -- writing
+
+    def add_unwinding(self) -> None:
+        """From now on there are the nodes that unwind, too; of those that ran before, what is recorded stays."""
+        found = {node.id: blank_runs(node.rank) for node in self.graph.unwinding if node.id not in self.base.nodes}
+        if found:
+            self.base = replace(self.base, nodes={**self.base.nodes, **found})
 
     def runs(self, node: str) -> dict[Element, Run]:
         """The runs of a node, to be changed."""
@@ -96,6 +136,11 @@ class Draft:
             self.runs(node)
             sizes = self._sizes[node] = dict(self.base.nodes[node].sizes)
         sizes[prefix] = size
+
+    def forget_sizes(self, node: str) -> None:
+        """How many elements there are is not known any more."""
+        self.runs(node)
+        self._sizes[node] = {}
 
     def put(self, node: str, element: Element, run: Run, outcome: Outcome | None = None) -> None:
         """Change one element, to be recorded."""
@@ -128,9 +173,24 @@ class Draft:
         self._ended[node] = ended_among(self.runs(node))
 
     def fail(self, node: str, element: Element, error: Mapping[str, Any]) -> None:
-        """Keep the first cause of the execution's failure."""
-        if self.changes.get("error", self.base.error) is None:
-            self.changes["error"] = {**error, "node": node, "element": list(element)}
+        """Keep the first cause of the execution's failure; and, besides, what could not be undone."""
+        if self.unwinding:
+            self._note_undone(node, element, error)
+        elif self.changes.get("error", self.base.error) is None:
+            # That a child was stopped does not mean that its parent is.
+            first = {name: fact for name, fact in error.items() if name != "stopped"}
+            self.changes["error"] = {**first, "node": node, "element": list(element)}
+
+    def _note_undone(self, node: str, element: Element, error: Mapping[str, Any]) -> None:
+        found = self.graph.by_id[node].unwinds
+        if found is None:
+            return
+        before = dict(self.changes.get("error", self.base.error) or _NOT_UNDONE)
+        count, first = before.get("not_undone_count", 0), list(before.get("not_undone", ()))
+        if count < _MOST_SHOWN:
+            message = str(error.get("message", ""))
+            first.append({"node": found.node, "element": list(element), "by": node, "message": message})
+        self.changes["error"] = {**before, "not_undone": first, "not_undone_count": count + 1}
 
     def finish(self, state: ExecutionState) -> None:
         """The execution has ended."""
@@ -138,6 +198,16 @@ class Draft:
         self.effects.append(Finish(state))
 
     # -- the end
+
+    @property
+    def left(self) -> int:
+        """How many nodes of the work have not ended."""
+        return sum(not self.complete(node.id) for node in self.graph.nodes)
+
+    @property
+    def _stops(self) -> bool:
+        """Whether it is waited for how what runs ends, before it is undone."""
+        return bool(self.graph.unwinding) and self.base.stopping
 
     def _after(self, node: str) -> NodeRuns:
         before = self.base.nodes[node]
@@ -163,8 +233,12 @@ class Draft:
                 )
                 open_nodes += int(before.complete) - int(now.complete)
             nodes = changed
-        has_ended = self.changes.get("state", self.base.state).final
-        if open_nodes == 0 and not has_ended:
+        has_ended = self.has_ended
+        if self.graph.unwinding:
+            # What is counted is either the work or what takes it back.
+            ended = [self.all_ended(node.id) for node in self.graph.unwinding] if self.unwinding else ()
+            open_nodes = ended.count(False) if self.unwinding else self.left
+        if open_nodes == 0 and not has_ended and not self.unwinding and not self._stops:
             failed = self.changes.get("error", self.base.error) is not None
             self.finish(ExecutionState.FAILED if failed else ExecutionState.COMPLETED)
         elif self.needs_plan and not has_ended:
@@ -183,6 +257,7 @@ class Draft:
             started_at=after.get("started_at", base.started_at),
             finished_at=after.get("finished_at", base.finished_at),
             mailbox=after.get("mailbox", base.mailbox),
+            unwinding=after.get("unwinding", base.unwinding),
         )
         return Transition(execution, tuple(self.recorded), tuple(self.effects))
 

@@ -16,6 +16,7 @@ from wfplatform.core.execution import Element, ExecutionState, NodeState, Outcom
 __all__ = [
     "Arrived",
     "Began",
+    "CancelChild",
     "CancelRequested",
     "CancelSegments",
     "ChildEnded",
@@ -41,6 +42,8 @@ __all__ = [
     "SegmentClosed",
     "SegmentLost",
     "SetTimer",
+    "StopSegments",
+    "Stopped",
     "TimerDue",
 ]
 
@@ -196,6 +199,11 @@ class CancelRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """Nothing of it runs any more, after it was told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
 class PauseRequested:
     """Nothing new is to start."""
 
@@ -265,6 +273,7 @@ type Event = (
     | Arrived
     | Kept
     | CancelRequested
+    | Stopped
     | PauseRequested
     | ResumeRequested
     | Retried
@@ -292,13 +301,25 @@ class CancelSegments:
 
 
 @dataclass(frozen=True, slots=True)
+class StopSegments:
+    """Whatever runs for this execution is to stop, and how it ends is waited for; then `Stopped` is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelChild:
+    """A child execution is to be cancelled."""
+
+    child: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """It has ended."""
 
     state: ExecutionState
 
 
-type Effect = Plan | SetTimer | CancelSegments | Finish
+type Effect = Plan | SetTimer | CancelSegments | StopSegments | CancelChild | Finish
 
 
 class Recorded(NamedTuple):

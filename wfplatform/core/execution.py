@@ -296,6 +296,7 @@ class Execution:
         open_nodes: how many nodes have not ended.
         error: the first cause of its failure.
         mailbox: signals for which nothing has waited so far, oldest first.
+        unwinding: what it did is being undone, because it failed or was cancelled.
     """
 
     id: UUID
@@ -309,3 +310,11 @@ class Execution:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     mailbox: tuple[Signal, ...] = ()
+    unwinding: bool = False
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new of it is to begin: its end was asked for, and before it is undone, what runs has to end."""
+        if self.unwinding or self.state.final:
+            return False
+        return self.cancel_requested_at is not None or "stopped" in (self.error or {})

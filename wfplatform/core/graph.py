@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Final
 
 from wfplatform.core.hook import Hook
+from wfplatform.core.occasion import Unwinds
 from wfplatform.core.policy import OnFailure, OnSkip, Policy, WorkflowPolicy
 
 __all__ = [
@@ -178,6 +179,7 @@ class Node:
         after: nodes that must have ended well before this one, without data.
         guard: the branch this node stands in.
         config: what the node type needs: for `python` the `function` key; for `workflow` its name.
+        unwinds: whose work it takes back; None for a node that is part of the work.
     """
 
     id: str
@@ -190,6 +192,7 @@ class Node:
     guard: Guard | None = None
     config: Mapping[str, Json] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
+    unwinds: Unwinds | None = None
     position: tuple[float, float] | None = None
     notes: str = ""
     rank: int = field(init=False, repr=False, compare=False)
@@ -201,7 +204,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in topological order, and what the workflow returns.
+    """Nodes in topological order, what the workflow returns, and the nodes that run only while an execution unwinds.
 
     An element of a node of rank r is addressed by r indices. A port mapped over L levels that refers to a node of rank q gets,
     for element e: the value at e[:q] when q == L; the nested list below e[:L] when q > L (a reduction); the item e[q:L] of the
@@ -211,23 +214,29 @@ class Graph:
     nodes: tuple[Node, ...]
     result: Binding = field(default_factory=lambda: Literal(None))
     parameters: tuple[Parameter, ...] = ()
+    unwinding: tuple[Node, ...] = ()
+
+    @cached_property
+    def every(self) -> tuple[Node, ...]:
+        """All nodes, those of the work first; a node's place here is its index wherever one is told."""
+        return self.nodes + self.unwinding
 
     @cached_property
     def by_id(self) -> Mapping[str, Node]:
         """Node id -> node."""
-        return {node.id: node for node in self.nodes}
+        return {node.id: node for node in self.every}
 
     @cached_property
     def links(self) -> Mapping[str, tuple[Link, ...]]:
         """Node id -> what it depends on."""
-        return {node.id: tuple(self._links_of(node)) for node in self.nodes}
+        return {node.id: tuple(self._links_of(node)) for node in self.every}
 
     @cached_property
     def dependants(self) -> Mapping[str, tuple[Link, ...]]:
-        """Node id -> the links that lead away from it."""
-        away: dict[str, list[Link]] = {node.id: [] for node in self.nodes}
-        for links in self.links.values():
-            for link in links:
+        """Node id -> the links that lead away from it, to other nodes of the work."""
+        away: dict[str, list[Link]] = {node.id: [] for node in self.every}
+        for node in self.nodes:
+            for link in self.links[node.id]:
                 away[link.source].append(link)
         return {name: tuple(links) for name, links in away.items()}
 
@@ -315,7 +324,7 @@ class Graph:
     @cached_property
     def gates(self) -> frozenset[str]:
         """Nodes on which mapped nodes depend as a whole: as long as they are open, not even an empty map has ended."""
-        links = (link for links in self.links.values() for link in links)
+        links = (link for node in self.nodes for link in self.links[node.id])
         return frozenset(link.source for link in links if link.shared < self.by_id[link.target].rank)
 
     @cached_property

@@ -37,6 +37,7 @@ from wfplatform.core.event import (
     SegmentClosed,
     SegmentLost,
     SetTimer,
+    Stopped,
     TimerDue,
 )
 from wfplatform.core.execution import (
@@ -53,8 +54,11 @@ from wfplatform.core.execution import (
 )
 from wfplatform.core.graph import Graph
 from wfplatform.core.propagation import completed, expand_claimed, spread
-from wfplatform.core.request import expire, reject, retry, stop_all
+from wfplatform.core.request import cancel, expire, reject, retry
 from wfplatform.core.retrying import fail
+from wfplatform.core.stopping import ask, end_badly, while_stopping
+from wfplatform.core.unwinding import begin as begin_unwinding
+from wfplatform.core.unwinding import concerning, cull, go_on, unread
 from wfplatform.core.waiting import arrive, begin, end_child, keep, reuse, wake
 
 __all__ = ["MAX_LOST", "MAX_SUSPECTS", "Transition", "advance", "blank_nodes", "new_execution"]
@@ -110,6 +114,35 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
             case _:
                 return Transition(execution)
         return draft.transition()
+    concerns: Event | None = event
+    if graph.unwinding and execution.stopping:
+        concerns = while_stopping(draft, event)
+    elif execution.unwinding:
+        concerns = concerning(graph, event)
+    if concerns is not None:
+        _happen(draft, concerns)
+    if graph.unwinding:
+        _unwind(draft)
+    return draft.transition()
+
+
+def _unwind(draft: Draft) -> None:
+    """When all nodes have ended: what was done is undone unless all went well."""
+    if draft.has_ended:
+        return
+    if not draft.unwinding:
+        if draft.base.stopping or draft.left:
+            return
+        if draft.changes.get("error", draft.base.error) is None:
+            cull(draft)
+            return
+        begin_unwinding(draft)
+    go_on(draft)
+
+
+def _happen(draft: Draft, event: Event) -> None:
+    """Something happened to an execution that has not ended."""
+    execution = draft.base
     match event:
         case Outcomes(items):
             for outcome in items:
@@ -142,23 +175,22 @@ def advance(execution: Execution, graph: Graph, event: Event, now: datetime, cha
         case Kept(signal):
             keep(draft, signal)
         case CancelRequested():
-            draft.changes["cancel_requested_at"] = execution.cancel_requested_at or now
-            stop_all(draft, "the execution was cancelled")
-            draft.finish(ExecutionState.CANCELLED)
+            cancel(draft)
         case DeadlinePassed(timeout_s):
             expire(draft, timeout_s)
         case Rejected(error, elements):
             reject(draft, error, elements)
         case PauseRequested():
-            draft.changes["paused_at"] = execution.paused_at or now
+            draft.changes["paused_at"] = execution.paused_at or draft.now
         case ResumeRequested():
             draft.changes["paused_at"] = None
             draft.needs_plan = True
         case Retried():
             retry(draft, event)
+        case Stopped():
+            pass  # it goes on: nothing was to be stopped
         case _:
             assert_never(event)
-    return draft.transition()
 
 
 # -- an engine takes over
@@ -175,6 +207,8 @@ def _claim(draft: Draft, sizes: Mapping[str, Sequence[tuple[Element, int]]]) -> 
                 reopen(draft, name, element, run)
             elif run.state is NodeState.WAITING and run.due_at is not None:
                 draft.effects.append(SetTimer(name, element, run.due_at))
+    if draft.graph.unwinding and base.stopping:
+        ask(draft)
     draft.needs_plan = True
 
 
@@ -215,9 +249,14 @@ def _take(draft: Draft, outcome: Outcome) -> None:
         case OutcomeKind.FAILED:
             if known is not None and (known.state.final or _has_failed(known, outcome.attempt)):
                 return
-            fail(draft, outcome, known)
+            if draft.graph.unwinding and draft.base.stopping:
+                end_badly(draft, outcome, known)
+            else:
+                fail(draft, outcome, known)
         case OutcomeKind.UNREADABLE:
-            if known is not None and known.state is NodeState.COMPLETED and element in draft.known(name):
+            if draft.unwinding:
+                unread(draft, outcome)
+            elif known is not None and known.state is NodeState.COMPLETED and element in draft.known(name):
                 _lose_result(draft, outcome, known)
         case _:
             assert_never(kind)

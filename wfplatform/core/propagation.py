@@ -76,8 +76,8 @@ def _empty_below(draft: Draft, name: str, prefix: Element) -> Iterator[Element]:
 def _pass_on(draft: Draft, name: str, prefix: Element) -> None:
     """Look again at what is mapped along with a node, of which there will be no further word below a prefix."""
     for link in draft.graph.dependants[name]:
-        if link.shared > len(prefix) and link.target in draft.graph.careful:
-            decide(draft, link.target, prefix)
+        if link.target in draft.graph.careful:  # who reads it as a whole may have waited for it, too
+            decide(draft, link.target, prefix[: link.shared])
         if link.shared > len(prefix) and draft.size(link.target, prefix) == 0:
             _pass_on(draft, link.target, prefix)
 

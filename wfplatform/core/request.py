@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from wfplatform.core.draft import Draft
 from wfplatform.core.event import CancelSegments, Finish, Recorded, Replay, Retried
 from wfplatform.core.execution import WHOLE, Element, ExecutionState, NodeState, Run
 from wfplatform.core.graph import NodeKind
 from wfplatform.core.propagation import decide
+from wfplatform.core.redo import forget_undone
+from wfplatform.core.stopping import ask, ask_children
 
-__all__ = ["expire", "reject", "retry", "stop_all"]
+__all__ = ["cancel", "expire", "reject", "retry"]
+
+_OF_THE_END: Final = frozenset({"stopped", "not_undone", "not_undone_count"})
+"""What an error says of the end of an execution, which is over when that is tried again."""
 
 
 def expire(draft: Draft, timeout_s: float) -> None:
@@ -22,13 +27,58 @@ def expire(draft: Draft, timeout_s: float) -> None:
         "code": "execution_timeout",
         "message": f"The execution had work on the cluster for more than its timeout of {timeout_s:g} s.",
     }
+    reason = "the execution's timeout was over"
+    if draft.graph.unwinding and not draft.unwinding:
+        draft.changes["error"] = {**(draft.base.error or error), "stopped": reason}
+        ask(draft)
+        return
+    if draft.unwinding:
+        give_up(draft, reason)
+        return
     draft.changes["error"] = draft.base.error or error
-    stop_all(draft, "the execution's timeout was over")
+    stop_all(draft, reason)
     draft.finish(ExecutionState.FAILED)
+
+
+def cancel(draft: Draft) -> None:
+    """Somebody wants it to end: at once, or when what it did is undone."""
+    draft.changes["cancel_requested_at"] = draft.base.cancel_requested_at or draft.now
+    if draft.graph.unwinding:
+        ask(draft)
+        return
+    stop_all(draft, "the execution was cancelled")
+    draft.finish(ExecutionState.CANCELLED)
+
+
+def give_up(draft: Draft, reason: str) -> None:
+    """The time is over in which it was to be undone: it ends, and its error says what was not."""
+    for node in draft.graph.unwinding:
+        for element, run in list(draft.known(node.id).items()):
+            if not run.state.final:
+                draft.put(
+                    node.id, element, replace(run, state=NodeState.CANCELLED, reason=reason, due_at=None, awaits=None)
+                )
+                draft.fail(node.id, element, {"message": f"It was not done when {reason}."})
+    draft.effects.append(CancelSegments())
+    # `lifecycle` ends it now, as it was to end.
 
 
 def reject(draft: Draft, error: Mapping[str, Any], elements: Iterable[tuple[str, Element]] = ()) -> None:
     """The execution fails as a whole: it cannot be run, whatever its nodes did; these elements fail with it."""
+    if draft.graph.unwinding and not draft.unwinding and not draft.base.stopping and not draft.has_ended:
+        draft.changes["error"] = {**error, "stopped": "the execution could not be run"}
+        for name, place in elements:
+            if name in draft.base.nodes:
+                _fail_unrecorded(draft, name, place, error)
+        ask(draft)
+        return
+    if draft.unwinding and not draft.has_ended:
+        for name, place in elements:
+            if name in draft.base.nodes:
+                _fail_unrecorded(draft, name, place, error)
+                draft.fail(name, place, error)
+        give_up(draft, "the execution could not be run")
+        return
     draft.changes["error"] = dict(error)
     stop_all(draft, "the execution could not be run")
     for name, place in elements:
@@ -56,7 +106,8 @@ def _fail_unrecorded(draft: Draft, name: str, place: Element, error: Mapping[str
 
 
 def stop_all(draft: Draft, reason: str) -> None:
-    """What is under way is cancelled at once; what runs is told so."""
+    """What is under way is cancelled at once; what runs is told so, children too."""
+    ask_children(draft)
     for name, before in draft.base.nodes.items():
         for element, run in before.runs.items():
             if not run.state.final:
@@ -76,12 +127,18 @@ def retry(draft: Draft, event: Retried) -> None:
         if draft.base.state.final:
             draft.effects.append(Finish(draft.base.state))  # it was taken up for nothing
         return
-    draft.changes |= {"error": None if chosen is None else _left(draft, chosen)}
+    left = None if chosen is None else _left(draft, chosen)
+    draft.changes |= {"error": None if left is None else {name: left[name] for name in left if name not in _OF_THE_END}}
+    anew: frozenset[str] = frozenset()
     if draft.base.state.final:
         draft.changes |= {"state": ExecutionState.RUNNING, "finished_at": None, "cancel_requested_at": None}
-    opened: dict[str, _Opened] = {}
+        draft.changes["paused_at"] = None  # the pause was over with its end
+        anew = forget_undone(draft)
+    opened: dict[str, _Opened] = {name: _Opened() for name in anew}
+    for one in opened.values():
+        one.add(WHOLE)
     for node in draft.graph.nodes:
-        for element, run in draft.base.nodes[node.id].runs.items():
+        for element, run in draft.base.nodes[node.id].runs.items() if node.id not in anew else ():
             if not _is_meant(draft, opened, node.id, element, run, chosen):
                 continue
             # What failed stays known: word of that try may come twice.
@@ -130,7 +187,8 @@ def _chosen(draft: Draft, only: Iterable[Replay]) -> dict[tuple[str, Element], R
     for one in only:
         runs = draft.base.nodes.get(one.node)
         run = runs.runs.get(one.element) if runs is not None else None
-        if run is not None and run.is_dead and run.attempt == one.attempt:
+        is_work = draft.graph.by_id[one.node].unwinds is None if one.node in draft.graph.by_id else False
+        if run is not None and is_work and run.is_dead and run.attempt == one.attempt:
             found[one.node, one.element] = one
     return found
 

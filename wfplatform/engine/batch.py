@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from wfplatform.core.event import CancelSegments, Finish, Plan, SetTimer
+from wfplatform.core.event import CancelChild, CancelSegments, Finish, Plan, SetTimer, StopSegments
 from wfplatform.core.execution import Execution, NodeState
 from wfplatform.core.lifecycle import Transition
 from wfplatform.core.ports import Asleep, Commit, ExecutionChange, NewCacheEntry, NewCommand, NodeRecord
@@ -41,6 +41,7 @@ class Batch:
         self.asleep: list[Asleep] = []
         self.to_plan: dict[UUID, Live] = {}
         self.to_cancel: list[Live] = []
+        self.to_stop: list[Live] = []
         self.finished: list[Live] = []
         self._untold: dict[UUID, Live] = {}
         self._tell_at_s: float | None = None
@@ -71,6 +72,10 @@ class Batch:
                     self._timers.set(Timer(due_at, live.id, node, element))
                 case CancelSegments():
                     self.to_cancel.append(live)
+                case StopSegments():
+                    self.to_stop.append(live)
+                case CancelChild(child):
+                    self.commands.append(_cancel(live, child))
                 case Finish():
                     self.finished.append(live)
 
@@ -116,7 +121,7 @@ class Batch:
     @property
     def urgent(self) -> bool:
         """Whether anything waits for what is to be committed, or nothing is."""
-        follows = self.to_plan or self.to_cancel or self.finished
+        follows = self.to_plan or self.to_cancel or self.to_stop or self.finished
         return bool(follows or self.asleep or self.children or self.commands or self.commands_done or not self.records)
 
     def concerns(self, live: Live) -> bool:
@@ -176,7 +181,7 @@ class Batch:
                 waiting_for=waiting_for,
                 error=error,
                 worked_s=live.worked(now),
-                nodes_total=_total(execution),
+                nodes_total=_total(live),
                 nodes_ended=sum(runs.ended for runs in execution.nodes.values()),
                 nodes_failed=_failed(execution) if error is not None else 0,
                 mailbox=mailbox,
@@ -187,11 +192,23 @@ class Batch:
             self._tell_at_s = now_s + _TELL_EVERY_S
 
 
-def _total(execution: Execution) -> int | None:
-    """How many elements the execution has; None while not all sizes are known."""
+def _cancel(live: Live, child: UUID) -> NewCommand:
+    """A child ends with its parent."""
+    return NewCommand(
+        tenant_id=live.claim.tenant_id,
+        execution_id=child,
+        kind="cancel",
+        created_by=f"execution {live.id}",
+        told_by=live.id,
+    )
+
+
+def _total(live: Live) -> int | None:
+    """How many elements the execution has, those that unwind included as far as there are any; None while that is not known."""
     total = 0
-    for runs in execution.nodes.values():
-        count = runs.total()
+    unwinds = {node.id for node in live.graph.unwinding}
+    for name, runs in live.execution.nodes.items():
+        count = len(runs.runs) if name in unwinds else runs.total()
         if count is None:
             return None
         total += count

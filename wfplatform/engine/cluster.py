@@ -63,7 +63,7 @@ class Executor(Protocol):
         ...
 
     def cancel(self, executions: Sequence[tuple[UUID, int]], keys: Sequence[str]) -> None:
-        """Stop what runs for these executions up to an epoch, and forget tasks that belong to nobody else."""
+        """Stop what runs for these executions up to a stage (see `stage_of`), and forget tasks that belong to nobody else."""
         ...
 
     def slots(self) -> int:

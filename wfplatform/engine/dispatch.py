@@ -9,10 +9,11 @@ from uuid import UUID
 
 from wfplatform.compiler.dask_graph import ClusterTask
 from wfplatform.compiler.order import bundle, known_elements, make_part
-from wfplatform.compiler.payload import KnownOutput, Part
+from wfplatform.compiler.payload import KnownOutput, Part, stage_of
 from wfplatform.compiler.plan import plan
 from wfplatform.compiler.segment import Limits, Planned, Segment
 from wfplatform.compiler.stranded import stranded
+from wfplatform.compiler.unwinding import plan_unwinding
 from wfplatform.core.execution import Element, Span
 from wfplatform.core.graph import NodeKind
 from wfplatform.core.ports import EngineStore
@@ -70,6 +71,10 @@ class Dispatch:
         because what nodes are expected to cost changes from then on.
         """
         version = live.version.stored.id
+        if live.execution.unwinding:
+            costs = self._costs.of(version)
+            limits = self._limits(live)
+            return plan_unwinding(live.graph, live.execution, live.flights, costs, limits, self._new_segment)
         alike = live.untouched and not live.limited
         known = self._first_plans.get(version) if alike else None
         if known is not None:
@@ -175,7 +180,29 @@ class Dispatch:
                 if key is not None and key not in self._tasks:
                     keys.append(key)
         self._to_release = [key for key in self._to_release if key not in set(keys)]
-        self._executor.cancel([(live.id, live.claim.epoch) for live in lives], keys)
+        self._executor.cancel([(live.id, stage_of(live.claim.epoch, unwinds=True)) for live in lives], keys)
+
+    def stop(self, live: Live, *, wait: bool = True) -> None:
+        """What runs for an execution is to stop, and flies on until it is known how it ended, if that is worth knowing.
+
+        What has not begun as far as is known flies no more; but of what is to be undone it has to be certain.
+
+        Args:
+            live: which.
+            wait: whether that is waited for; else nothing flies any more.
+        """
+        undone = {node.unwinds.node for node in live.graph.unwinding if node.unwinds is not None}
+        keys = []
+        for segment in list(live.flights):
+            begun = segment in live.begun or any(span.node in undone for span in live.flights.spans(segment))
+            if wait and begun:
+                continue
+            key = live.keys.get(segment)
+            self.land(live, segment)
+            if key is not None and key not in self._tasks:
+                keys.append(key)
+        self._to_release = [key for key in self._to_release if key not in set(keys)]
+        self._executor.cancel([(live.id, stage_of(live.claim.epoch, unwinds=False))], keys)
 
     def release(self) -> None:
         """Let go of tasks whose outcomes are committed: else a lost worker would make Dask compute them again."""

@@ -129,11 +129,12 @@ class Intake:
                 self._apply(live, GivenBack(delivery.segment, given))
         limited = live.limited
         for segment in closed:
+            flew = segment in live.flights
             spans = self._dispatch.land(live, segment)
             live.begun.discard(segment)
-            if not spans or live.execution.state.final:
+            if live.execution.state.final or not (spans or (flew and live.stops)):
                 continue
-            if limited or _any_open(live.execution.nodes, spans):
+            if limited or live.stops or _any_open(live.execution.nodes, spans):
                 self._apply(live, SegmentClosed(segment, spans))
         live.note_work(self._clock.now())
 
@@ -149,6 +150,8 @@ class Intake:
                     continue
                 if not spans:  # given back, all of them
                     live.note_work(self._clock.now())
+                    if live.stops:
+                        self._apply(live, SegmentClosed(segment, spans))
                     continue
                 lost.append((report, live, segment, spans, segment in live.begun))
                 live.begun.discard(segment)

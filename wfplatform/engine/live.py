@@ -22,6 +22,7 @@ __all__ = ["Live", "Told", "Version"]
 _CALLS_A_SLOT: Final = 4
 _LOOKAHEAD: Final = 256
 """So many elements of one execution wait for slots of the same limit at most."""
+_SHOWN: Final = 3
 
 type Told = tuple[ExecutionState, str, datetime | None, datetime | None, Mapping[str, Any] | None, tuple[Signal, ...]]
 """State, what it waits for, since when it is paused, when its end was asked for, why it fails, and signals it keeps."""
@@ -48,7 +49,7 @@ class Version:
     @cached_property
     def limited(self) -> bool:
         """Whether any of its nodes has a concurrency limit."""
-        return any(node.policy.limit is not None for node in self.graph.nodes)
+        return any(node.policy.limit is not None for node in self.graph.every)
 
     @cached_property
     def gated(self) -> bool:
@@ -63,7 +64,7 @@ class Version:
     @cached_property
     def acts(self) -> bool:
         """Whether any of its nodes is an effect."""
-        return any(node.policy.effect for node in self.graph.nodes)
+        return any(node.policy.effect for node in self.graph.every)
 
     def function_digest(self, key: str) -> str | None:
         """What a function does, as a digest."""
@@ -89,6 +90,7 @@ class Live:
         shifted: its work on the cluster began or ended since its standing was last looked at.
         resting_since_s: since when it only waits, by the monotonic clock.
         at_hand: what the engine itself has just recorded of elements, until what needs it is handed out -> their outputs.
+        stopped_s: since when it is waited for how what runs ends, by the monotonic clock.
         refusals: how often something of it could not be stored.
     """
 
@@ -113,6 +115,7 @@ class Live:
     shifted: bool = False
     resting_since_s: float | None = None
     at_hand: dict[tuple[str, Element], Mapping[str, Any]] = field(default_factory=dict)
+    stopped_s: float | None = None
     refusals: int = 0
 
     def __post_init__(self) -> None:
@@ -184,6 +187,8 @@ class Live:
     def standing(self) -> tuple[ExecutionState, str]:
         """Its state for all to see, and for what it waits: one that runs but has nothing on the cluster is waiting."""
         state = self.execution.state
+        if state is ExecutionState.RUNNING and (self.stops or self.execution.unwinding):
+            return self._standing_at_end()
         if state is not ExecutionState.RUNNING or len(self.flights):
             return state, ""
         if self.held_by:
@@ -196,6 +201,36 @@ class Live:
                     place = f"{name}[{', '.join(map(str, element))}]" if element else name
                     return ExecutionState.WAITING, f"{place}: {run.reason}"
         return state, ""
+
+    @property
+    def stops(self) -> bool:
+        """Whether nothing new of it is to begin before what runs has ended, and what it did is undone."""
+        return bool(self.graph.unwinding) and self.execution.stopping
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds it may have work on the cluster: while it is undone, as long again."""
+        return self.claim.timeout_s * (2 if self.execution.unwinding else 1)
+
+    def _standing_at_end(self) -> tuple[ExecutionState, str]:
+        names = self._open_names()
+        shown = ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")
+        if self.execution.paused_at is not None:
+            return ExecutionState.WAITING, f"paused while it is undone: {shown}"
+        words = f"stopping: {shown}" if self.stops else f"undoing what was done: {shown}"
+        if len(self.flights):
+            return ExecutionState.RUNNING, words.removesuffix(": ")
+        return ExecutionState.WAITING, words.removesuffix(": ")
+
+    def _open_names(self) -> list[str]:
+        """What is under way while it stops or is undone."""
+        if self.stops:
+            return list(dict.fromkeys(span.node for segment in self.flights for span in self.flights.spans(segment)))
+        return [
+            node.id
+            for node in self.graph.unwinding
+            if any(not run.state.final for run in self.execution.nodes[node.id].runs.values())
+        ]
 
     def worked(self, now: datetime) -> float:
         """Seconds it has had work on the cluster, up to now."""

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from wfplatform.compiler.payload import stage_of
 from wfplatform.core.announcement import ENGINE_CHANNEL
-from wfplatform.core.event import DeadlinePassed, Event, Finish, Rejected, Retried
+from wfplatform.core.event import DeadlinePassed, Event, Finish, GivenBack, Rejected, Retried
 from wfplatform.core.late import LateStore
 from wfplatform.core.lifecycle import advance
 from wfplatform.core.ports import (
@@ -41,7 +42,7 @@ from wfplatform.engine.lateness import Lateness
 from wfplatform.engine.linger import Linger
 from wfplatform.engine.live import Live
 from wfplatform.engine.options import EngineOptions
-from wfplatform.engine.overdue import Overdue
+from wfplatform.engine.overdue import MARGIN_S, Overdue
 from wfplatform.engine.planning import Planning
 from wfplatform.engine.reuse import Reuse
 from wfplatform.engine.sleepers import AHEAD_S, Sleepers
@@ -158,7 +159,7 @@ class Orchestrator:
         )
         self._linger = Linger(clock, options.linger_s)
         self._wishes = Wishes(self.live, self._adoption, self._waits, self._batch, self._apply)
-        self._vigil = Vigil(self.live, sleep_after_s=options.sleep_after_s)
+        self._vigil = Vigil(self.live, sleep_after_s=options.sleep_after_s, stop_s=2 * (options.grace_s + MARGIN_S))
         self._sleepers = Sleepers()
 
     # -- one turn
@@ -269,7 +270,11 @@ class Orchestrator:
         for command in found.commands:
             self._wishes.follow(command)
         # Whatever still runs for the engine before this one is refused when it ends: it only holds a place.
-        stale = [(claim.id, claim.epoch - 1) for claim in claims if claim.epoch > 1 and not claim.woken]
+        stale = [
+            (claim.id, stage_of(claim.epoch - 1, unwinds=True))
+            for claim in claims
+            if claim.epoch > 1 and not claim.woken
+        ]
         if stale:
             self._executor.cancel(stale, [])
         return len(claims)
@@ -289,7 +294,11 @@ class Orchestrator:
         for live in found.shifted:
             self._batch.changed[live.id] = live
         for live in found.expired:
-            self._apply(live, DeadlinePassed(live.claim.timeout_s))
+            self._apply(live, DeadlinePassed(live.timeout_s))
+        for live in found.silent:
+            self._dispatch.stop(live, wait=False)
+            live.note_work(now)
+            self._batch.to_plan[live.id] = live
         resting = [one for one in found.resting if not self._batch.concerns(one[0])]
         for live, wake_at in resting:
             # Until it is written that nobody owns it, no turn takes anything in.
@@ -341,6 +350,15 @@ class Orchestrator:
         self._dispatch.cancel(cancelled)
         if cancelled:
             self._overdue.cancelled((live.id for live in cancelled), self._clock.monotonic_s())
+        stopped, batch.to_stop = batch.to_stop, []
+        for live in stopped:
+            intended, live.intended = live.intended, []
+            for one in intended:
+                self._apply(live, GivenBack(one.id, one.spans))
+            live.stopped_s = self._clock.monotonic_s()
+            self._dispatch.stop(live)
+            live.note_work(self._clock.now())
+            self._overdue.cancelled([live.id], self._clock.monotonic_s())
         finished, batch.finished = batch.finished, []
         for live in finished:
             for segment in list(live.flights):

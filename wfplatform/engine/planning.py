@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from wfplatform.compiler.segment import Planned
-from wfplatform.core.event import Event
+from wfplatform.core.event import Event, Rejected, Stopped
 from wfplatform.core.execution import Element
 from wfplatform.core.ports import Clock
 from wfplatform.engine.adoption import rejection
@@ -19,6 +19,7 @@ from wfplatform.engine.again import Again
 from wfplatform.engine.batch import Batch
 from wfplatform.engine.dispatch import Dispatch
 from wfplatform.engine.effects import flown, with_effects
+from wfplatform.engine.fault import described
 from wfplatform.engine.gates import Gates
 from wfplatform.engine.live import Live
 from wfplatform.engine.reuse import Reuse
@@ -94,6 +95,10 @@ class Planning:
             for live in waiting.values():
                 if live.execution.state.final or live.id not in self._live:
                     continue
+                if live.stops:
+                    if not len(live.flights):
+                        self._apply(live, Stopped())
+                    continue
                 if live.execution.paused_at is not None and not live.intended:
                     self._gates.admitted(live, _NOTHING)
                     continue
@@ -108,7 +113,7 @@ class Planning:
             self._batch.to_plan = waiting | self._batch.to_plan
             raise
         for live, error in refused:
-            self._apply(live, rejection(live.claim, error, f"hand out nodes of the execution {live.id}"))
+            self._apply(live, _refusal(live, error, f"hand out nodes of the execution {live.id}"))
         for live, _ in planned:
             flown(live)
             live.note_work(self._clock.now())
@@ -157,10 +162,17 @@ class Planning:
             )
             is_late, one = True, None
         except Exception as error:  # noqa: BLE001 - one that cannot be planned must not stop the others
-            self._apply(live, rejection(live.claim, error, f"plan the execution {live.id}"))
+            self._apply(live, _refusal(live, error, f"plan the execution {live.id}"))
             return None
         if is_late:
             self._again.put(live.id, self._clock.monotonic_s())
         else:
             self._again.drop(live.id)
         return one
+
+
+def _refusal(live: Live, error: Exception, doing: str) -> Event:
+    """What becomes of an execution that cannot be run; one that is being undone has been cancelled already, if it was."""
+    if live.execution.unwinding:
+        return Rejected(described(error, doing))
+    return rejection(live.claim, error, doing)

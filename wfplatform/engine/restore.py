@@ -39,11 +39,15 @@ def restore(claim: Claim, graph: Graph, given: Mapping[str, Sequence[tuple[Eleme
         return execution
     runs: dict[str, dict[Element, Run]] = {}
     turns: dict[tuple[str, Element], int] = {}
-    for stored in claim.runs:
+    attempts: dict[tuple[str, Element], int] = {}
+    for stored in sorted(claim.runs, key=lambda one: one.element):
         node = graph.by_id[stored.node]
         if len(stored.element) > node.rank:
             key = (stored.node, stored.element[:-1])
-            turns[key] = max(turns.get(key, 0), stored.element[-1] + 1)
+            # A turn of an earlier attempt than the one before it is of a loop that began anew since then.
+            is_next = stored.element[-1] == turns.get(key, 0) and stored.run.attempt >= attempts.get(key, 0)
+            if is_next and stored.run.state is NodeState.COMPLETED:
+                turns[key], attempts[key] = stored.element[-1] + 1, stored.run.attempt
         elif len(stored.element) == node.rank or stored.run.state.final:
             # A shorter one that is not final was a branch that had ended as a whole, until a retry opened it again.
             runs.setdefault(stored.node, {})[stored.element] = stored.run
@@ -66,4 +70,10 @@ def restore(claim: Claim, graph: Graph, given: Mapping[str, Sequence[tuple[Eleme
                         agree(sizes, prefix, size)
         nodes[node.id] = NodeRuns(node.rank, sizes, found, ended_among(found))
     open_nodes = sum(1 for runs_ in nodes.values() if not runs_.complete)
-    return replace(execution, nodes=nodes, open_nodes=open_nodes)
+    unwinding = False
+    for node in graph.unwinding if any(node.id in runs for node in graph.unwinding) else ():
+        found = runs.get(node.id, {})
+        nodes[node.id] = NodeRuns(node.rank, {}, found, sum(run.state.final for run in found.values()))
+        # All that is recorded of one that went well, or is tried again, is that it had nothing to do.
+        unwinding = unwinding or any(run.state is not NodeState.SKIPPED for run in found.values())
+    return replace(execution, nodes=nodes, open_nodes=open_nodes, unwinding=unwinding)

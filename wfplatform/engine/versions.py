@@ -112,7 +112,7 @@ class Versions:
             telling=told,
             environment=program.environment,
             definition=definition,
-            index={node.id: number for number, node in enumerate(definition.graph.nodes)},
+            index={node.id: number for number, node in enumerate(definition.graph.every)},
         )
         self._loaded[stored.id] = version
         if len(self._loaded) > _KEPT:

@@ -28,11 +28,13 @@ class Round(NamedTuple):
         shifted: work of theirs on the cluster began or ended, and they stand otherwise than was told.
         expired: had work on the cluster for longer than they may.
         resting: only wait, and for when; None = for a command.
+        silent: were told to stop, and of something that ran nobody has said for long how it ended.
     """
 
     shifted: list[Live]
     expired: list[Live]
     resting: list[tuple[Live, datetime | None]]
+    silent: list[Live]
 
 
 class Vigil:
@@ -41,10 +43,12 @@ class Vigil:
     Args:
         live: the engine's executions.
         sleep_after_s: one that has only waited for this long, and will for as long again, is let go.
+        stop_s: for so long it is waited for how what was told to stop ends.
     """
 
-    def __init__(self, live: Mapping[UUID, Live], *, sleep_after_s: float) -> None:
+    def __init__(self, live: Mapping[UUID, Live], *, sleep_after_s: float, stop_s: float) -> None:
         self._live = live
+        self._stop_s = stop_s
         self._sleep_after_s = sleep_after_s
         self._next_s = 0.0
         self._is_owed = False
@@ -60,15 +64,22 @@ class Vigil:
         if self._is_owed:
             return None
         self._next_s = now_s + _EVERY_S
-        found = Round([], [], [])
+        found = Round([], [], [], [])
         for live in self._live.values():
             if live.shifted:
                 live.shifted = False
                 if live.standing()[0] is not live.told[0]:
                     found.shifted.append(live)
+            if (
+                live.stops
+                and len(live.flights)
+                and live.stopped_s is not None
+                and now_s - live.stopped_s > self._stop_s
+            ):
+                found.silent.append(live)
             if live.working_since_at is not None:
                 live.resting_since_s = None
-                if live.worked(now) > live.claim.timeout_s:
+                if not live.stops and live.worked(now) > live.timeout_s:
                     found.expired.append(live)
             elif not _only_waits(live):
                 live.resting_since_s = None

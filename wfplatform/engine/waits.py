@@ -141,10 +141,12 @@ class Waits:
         else:
             error = dict(live.execution.error or {})
             message = error.get("message", "")
+            how = "was cancelled" if state is ExecutionState.CANCELLED else state
             payload["error"] = {
                 **error,
                 "type": error.get("type", "ChildEnded"),
-                "message": f"The child execution {live.id} {state}" + (f": {message}" if message else "."),
+                "message": f"The child execution {live.id} {how}" + (f": {message}" if message else "."),
+                "child": str(live.id),
             }
         batch.commands.append(
             NewCommand(
@@ -215,7 +217,9 @@ class Waits:
         except Exception as error:  # noqa: BLE001 - it concerns this element alone
             return Refused(node, element, described(error, f"begin {node}"))
         batch.children.append((live.claim.tenant_id, child))
-        return Began(node, element, f"waits for the child execution {child.id} of {child.workflow_name}")
+        awaits = {"kind": "child", "execution": str(child.id)}
+        words = f"waits for the child execution {child.id} of {child.workflow_name}"
+        return Began(node, element, words, awaits=awaits)
 
     def _until(self, node: Node, element: Element, inputs: EngineInputs) -> datetime:
         if "until" in node.inputs:

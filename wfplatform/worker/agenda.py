@@ -69,7 +69,7 @@ class Agenda:
 
     def _rest(self, running: Element) -> list[Returned]:
         """What has not begun and does not depend on what runs, which is given back with that."""
-        nodes, links = self._graph.nodes, self._graph.links
+        nodes, links = self._graph.every, self._graph.links
         held: set[tuple[str, Element]] = set()
         found: list[Returned] = []
 

@@ -1,13 +1,16 @@
-"""The event loop of a worker process, for nodes that are `async def`. Refuses to block it: who waits is the node's own thread."""
+"""The event loop of a worker process, for nodes that are `async def`. Refuses to block it: who waits is the node's own thread.
+
+Refuses also to call a node ended while its coroutine still cleans up: whoever lets it take too long ends the process.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any, Final
 
-from wfplatform.worker.attempt import AttemptEnded
+from wfplatform.authoring.context import NodeStopped
 
 __all__ = ["AsyncLoop"]
 
@@ -30,17 +33,32 @@ class AsyncLoop:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="wfplatform-async", daemon=True)
                 self._thread.start()
             loop = self._loop
-        future = asyncio.run_coroutine_threadsafe(_in_context(awaitable, copy_context()), loop)
-        while True:
-            try:
-                # In short stretches: an interrupt reaches a thread only between two of them.
-                return future.result(timeout=0.1)
-            except TimeoutError:
-                if future.done():
-                    raise
-            except AttemptEnded:
-                future.cancel()
+        ended = threading.Event()
+        context = copy_context()
+
+        def begin() -> None:
+            running.append(loop.create_task(_await(awaitable), context=context))
+            running[0].add_done_callback(lambda _: ended.set())
+
+        def stop() -> None:
+            if running:
+                running[0].cancel()
+            else:
+                ended.set()
+
+        running: list[asyncio.Task[Any]] = []
+        try:
+            loop.call_soon_threadsafe(begin)
+            # In short stretches: an interrupt reaches a thread only between two of them.
+            while not ended.wait(0.1):
+                pass
+        except NodeStopped:
+            loop.call_soon_threadsafe(stop)
+            while not ended.wait(0.1):
+                pass
+            if not running or running[0].cancelled():
                 raise
+        return running[0].result()
 
     def close(self) -> None:
         """Stop the loop. One that a node holds up is left to end with the process."""
@@ -50,11 +68,6 @@ class AsyncLoop:
         self._thread.join(_CLOSE_PATIENCE_S)
         if not self._thread.is_alive():
             self._loop.close()
-
-
-async def _in_context(awaitable: Any, context: Context) -> Any:
-    """Await with the context variables of the thread that asked: the current node, its log."""
-    return await asyncio.get_running_loop().create_task(_await(awaitable), context=context)
 
 
 async def _await(awaitable: Any) -> Any:

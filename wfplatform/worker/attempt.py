@@ -16,10 +16,12 @@ from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
+from wfplatform.authoring.context import NodeStopped
+from wfplatform.compiler.payload import stage_of
 from wfplatform.core.execution import Element
 from wfplatform.worker.capture import NodeLog
 
-__all__ = ["ALARM_MARGIN_S", "ANNOUNCE_AFTER_S", "Attempt", "AttemptEnded", "Watch"]
+__all__ = ["ALARM_MARGIN_S", "ANNOUNCE_AFTER_S", "Attempt", "Watch"]
 
 ANNOUNCE_AFTER_S: Final = 0.1
 """An attempt that lasts longer is announced as started; of a shorter one, its end tells soon enough that it ran."""
@@ -28,18 +30,12 @@ ALARM_MARGIN_S: Final = 1.0
 _CANCELLED_KEPT: Final = 10_000
 
 
-class AttemptEnded(BaseException):
-    """Raised inside user code whose time is over or whose execution was cancelled.
-
-    Not an Exception, so that `except Exception` lets it pass.
-    """
-
-
 class Attempt:
     """What is known of an attempt that runs. Made for every element of every node: cheap."""
 
     __slots__ = (
         "announced",
+        "asks",
         "attempt",
         "cancelled",
         "deadline_s",
@@ -55,6 +51,7 @@ class Attempt:
         "progress",
         "reason",
         "segment",
+        "stage",
         "started_at",
         "started_s",
         "thread",
@@ -73,7 +70,9 @@ class Attempt:
         self.attempt = attempt
         self.log = NodeLog()
         self.progress: tuple[float, str] | None = None
+        self.stage = stage_of(epoch, unwinds=False)
         self.announced = False
+        self.asks = False
         self.cancelled = False
         self.elsewhere = False
         self.over = False
@@ -90,7 +89,8 @@ class Attempt:
         self.progress = (fraction, message)
 
     def is_cancelled(self) -> bool:
-        """Whether the execution is to stop."""
+        """Whether it is to stop. Who asks once is taken to ask again, and is left time to come to an end by itself."""
+        self.asks = True
         return self.cancelled
 
     @property
@@ -132,8 +132,8 @@ class Watch:
     Args:
         announce: takes an attempt's announcement.
         give_up: called with an attempt that does not end although it was interrupted; it may end the process.
-        grace_s: how long an attempt may clean up after it was told to stop, before it is interrupted, and again before it
-            is given up.
+        grace_s: how long an attempt may clean up after it was interrupted, before it is given up. One that asks whether it is
+            to stop has as long before it is interrupted.
         alarm: whether the system's alarm clock may end this process when an attempt with a timeout holds the interpreter.
     """
 
@@ -170,7 +170,7 @@ class Watch:
         """The attempt has ended; nothing will interrupt its thread any more."""
         try:
             self._end(attempt)
-        except AttemptEnded:
+        except NodeStopped:
             # It came a moment too late: the attempt is over as it is.
             self._end(attempt)
 
@@ -183,21 +183,21 @@ class Watch:
             if self._alarm_s is not None:
                 self._set_alarm()
 
-    def is_cancelled(self, execution: UUID, epoch: int) -> bool:
-        """Whether this worker was told that nobody wants the execution any more."""
-        return self._cancelled.get(execution, -1) >= epoch
+    def is_cancelled(self, execution: UUID, stage: int) -> bool:
+        """Whether this worker was told that nobody wants what belongs to this stage of the execution any more."""
+        return self._cancelled.get(execution, -1) >= stage
 
-    def cancel(self, execution: UUID, epoch: int) -> int:
-        """Nobody wants the attempts of an execution up to an epoch any more; returns how many run."""
-        self._cancelled[execution] = max(epoch, self._cancelled.pop(execution, epoch))
+    def cancel(self, execution: UUID, stage: int) -> int:
+        """Nobody wants the attempts of an execution up to a stage any more; returns how many run."""
+        self._cancelled[execution] = max(stage, self._cancelled.pop(execution, stage))
         if len(self._cancelled) > _CANCELLED_KEPT:
             self._cancelled.popitem(last=False)
-        found = [a for a in list(self._running.values()) if a.execution == execution and a.epoch <= epoch]
+        found = [a for a in list(self._running.values()) if a.execution == execution and a.stage <= stage]
+        now_s = monotonic()
         for attempt in found:
             attempt.cancelled = True
             attempt.reason = attempt.reason or "cancelled"
-            if attempt.deadline_s is None or attempt.deadline_s > monotonic() + self._grace_s:
-                attempt.deadline_s = monotonic() + self._grace_s
+            attempt.deadline_s = now_s if attempt.deadline_s is None else min(attempt.deadline_s, now_s)
         if found:
             with self._lock:
                 self._set_alarm()
@@ -224,8 +224,11 @@ class Watch:
                 self._announce(attempt)
             if attempt.deadline_s is None or now_s < attempt.deadline_s:
                 continue
+            attempt.cancelled = True
+            attempt.reason = attempt.reason or "timeout"
             if attempt.interrupted_s is None:
-                attempt.reason = attempt.reason or "timeout"
+                if attempt.asks and now_s < attempt.deadline_s + self._grace_s:
+                    continue
                 attempt.interrupted_s = now_s
                 self._interrupt(attempt)
             elif now_s - attempt.interrupted_s > self._grace_s:
@@ -236,7 +239,7 @@ class Watch:
         with self._lock:
             if not attempt.over:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(attempt.thread), ctypes.py_object(AttemptEnded)
+                    ctypes.c_ulong(attempt.thread), ctypes.py_object(NodeStopped)
                 )
 
     def _set_alarm(self) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from wfplatform.authoring.call import exception_names, message_of
-from wfplatform.errors import WfError
-from wfplatform.worker.attempt import Attempt, AttemptEnded
+from wfplatform.authoring.context import NodeStopped
+from wfplatform.errors import ExecutionCancelledError, WfError
+from wfplatform.worker.attempt import Attempt
 from wfplatform.worker.trail import format_error
 
 __all__ = ["describe_error"]
+
+_STOPPED: Final = (NodeStopped, ExecutionCancelledError, CancelledError)
+"""How a node ends that was told to stop."""
 
 
 def describe_error(
@@ -26,7 +31,7 @@ def describe_error(
     kinds = list(exception_names(error))
     name = kinds[0].removeprefix("builtins.")
     last_line = None
-    if isinstance(error, AttemptEnded) and attempt is not None:
+    if attempt is not None and attempt.reason and isinstance(error, _STOPPED):
         code = "timeout" if attempt.reason == "timeout" else "cancelled"
         message = f"{attempt.end}."
         name = {"timeout": "NodeTimeout", "cancelled": "Cancelled"}[code]

@@ -90,14 +90,14 @@ class Inputs:
 
     def __init__(self, graph: Graph, node: Node) -> None:
         self._graph = graph
-        self._index = {other.id: number for number, other in enumerate(graph.nodes)}
+        self._index = {other.id: number for number, other in enumerate(graph.every)}
         self._own = self._index[node.id]
         self._keep_skipped = node.policy.on_skip is OnSkip.NONE
         self._ports = [(port, *self._compile(binding, node.over.get(port, 0))) for port, binding in node.inputs.items()]
         self._gates: list[tuple[int, int, bool | None]] = []
         if node.guard is not None:
             source = self._index[node.guard.node]
-            self._gates.append((source, min(graph.nodes[source].rank, node.rank), node.guard.verdict))
+            self._gates.append((source, min(graph.every[source].rank, node.rank), node.guard.verdict))
         self._links = [
             (self._index[link.source], link.shared, node.guard.verdict if link.guards and node.guard else None)
             for link in graph.links[node.id]
@@ -140,7 +140,7 @@ class Inputs:
                 if (
                     shared == depth
                     and verdict is None
-                    and _is_skipped(scope, source, at, self._graph.nodes[source].rank)
+                    and _is_skipped(scope, source, at, self._graph.every[source].rank)
                 ):
                     return at
         return element
@@ -188,7 +188,7 @@ class Inputs:
 
     def _output(self, ref: OutputRef, levels: int) -> tuple[Resolve, Describe]:
         source = self._index[ref.node]
-        node = self._graph.nodes[source]
+        node = self._graph.every[source]
         rank, several, port, path = node.rank, len(node.outputs) > 1, ref.port, ref.path
         keep_skipped = self._keep_skipped
         is_shared = _readers(self._graph, ref.node) > 1

@@ -25,11 +25,11 @@ def last_reads(graph: Graph, part: Part) -> Mapping[int, Sequence[int]]:
         place in `part.members` -> nodes whose values nobody needs once that member has run.
     """
     members = part.members
-    own = {graph.nodes[index].id: index for index, _, _ in members if index not in part.exports}
+    own = {graph.every[index].id: index for index, _, _ in members if index not in part.exports}
     last: dict[int, int] = {}
     for place, (index, _, _) in enumerate(members):
         # The node itself, if nobody here reads it at all.
-        for name in (graph.nodes[index].id, *(link.source for link in graph.links[graph.nodes[index].id])):
+        for name in (graph.every[index].id, *(link.source for link in graph.links[graph.every[index].id])):
             if name in own:
                 last[own[name]] = place
     found: dict[int, list[int]] = {}

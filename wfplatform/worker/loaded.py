@@ -43,7 +43,7 @@ class LoadedVersion:
         document, code = unpack_version(packed)
         self.graph: Graph = from_document(document).graph
         self._program = Program.load(code, folder)
-        self._index = {node.id: number for number, node in enumerate(self.graph.nodes)}
+        self._index = {node.id: number for number, node in enumerate(self.graph.every)}
         self._inputs: dict[int, Inputs] = {}
         self._callers: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
         self._typed: dict[str, Callable[[Json], Any] | None] = {}
@@ -58,7 +58,7 @@ class LoadedVersion:
         """How the node gets its arguments."""
         found = self._inputs.get(index)
         if found is None:
-            found = self._inputs[index] = Inputs(self.graph, self.graph.nodes[index])
+            found = self._inputs[index] = Inputs(self.graph, self.graph.every[index])
         return found
 
     def caller(self, key: str) -> Callable[[Mapping[str, Any]], Any]:

@@ -96,7 +96,7 @@ class PartRun:
 
     def run_span(self, place: int, index: int, span: Span, attempt: int) -> bool:
         """Run the elements of one member that are not given back; False when the segment's time is over."""
-        node = self.graph.nodes[index]
+        node = self.graph.every[index]
         inputs = self.version.inputs(index)
         scope = self.scope
         values = scope.values
@@ -108,7 +108,7 @@ class PartRun:
                     return False
                 if self.agenda is not None and not self.agenda.begin(place, element, now_s):
                     continue
-            if self.runner._watch.is_cancelled(self.part.execution, self.part.epoch):
+            if self.runner._watch.is_cancelled(self.part.execution, self.part.stage):
                 return False
             arguments: dict[str, Any] | Absent
             try:
@@ -131,11 +131,11 @@ class PartRun:
     def _present(self, index: int, element: Element) -> list[bool]:
         """Of the inputs of a merge node, which were not skipped."""
         present = []
-        node = self.graph.nodes[index]
+        node = self.graph.every[index]
         for binding in node.inputs.values():
             if isinstance(binding, OutputRef):
                 source = self.version.index(binding.node)
-                rank = self.graph.nodes[source].rank
+                rank = self.graph.every[source].rank
                 present.append(self.scope.values.get((source, element[:rank])) is not Absent.SKIPPED)
             else:
                 present.append(True)
@@ -182,6 +182,7 @@ class PartRun:
             attempt.report,
             attempt.is_cancelled,
             self._make_scratch,
+            node.unwinds.node if node.unwinds is not None else "",
         )
         if self.order.announce:
             attempt.announced = True
@@ -244,6 +245,7 @@ class PartRun:
         """A new attempt."""
         part = self.part
         made = Attempt(self.order.engine, part.execution, part.epoch, part.segment, index, element, number)
+        made.stage = part.stage
         made.log.users_file = self.version.users_file
         return made
 
@@ -257,7 +259,7 @@ class PartRun:
         return lengths(node.id, refs, self.graph.size_levels[node.id], value, several) if refs else None
 
     def _load_known(self, key: tuple[int, Element], outputs: Mapping[str, Any]) -> None:
-        node = self.graph.nodes[key[0]]
+        node = self.graph.every[key[0]]
         try:
             values = {port: self.runner.open(outputs[port]) for port in node.outputs}
         except StorageError as error:

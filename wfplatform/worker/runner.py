@@ -83,7 +83,9 @@ class NodeRunner:
             exported = SegmentValues()
             started_s = monotonic()
             for part in self.backlog.parts(order):
-                if self._watch.is_cancelled(part.execution, part.epoch):
+                if self._watch.is_cancelled(part.execution, part.stage):
+                    # Who waits for its end before it undoes what was done hears that nothing of this began.
+                    self._stream.add(order.engine, part.execution, part.epoch, part.segment, [], closed=True)
                     continue
                 # Says which segment has begun: it may not live to say more.
                 self._stream.add(order.engine, part.execution, part.epoch, part.segment, [])

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from wfplatform.worker.attempt import ANNOUNCE_AFTER_S, Attempt, AttemptEnded, Watch
+from wfplatform.authoring.context import NodeStopped
+from wfplatform.worker.attempt import ANNOUNCE_AFTER_S, Attempt, Watch
 
 EXECUTION = UUID(int=1)
 
@@ -74,7 +75,7 @@ def test_an_attempt_over_its_time_is_interrupted() -> None:
                     spin_until(0.001)
             finally:
                 watch.end(one)
-        except AttemptEnded:
+        except NodeStopped:
             ended.set()
 
     thread = threading.Thread(target=work)
@@ -100,13 +101,13 @@ def test_what_does_not_end_is_given_up() -> None:
     assert given_up == [one]
 
 
-@pytest.mark.parametrize(("epoch", "found"), [(2, 0), (3, 1), (9, 1)])
-def test_cancelling_tells_attempts_of_that_epoch_and_before(epoch: int, found: int) -> None:
+@pytest.mark.parametrize(("stage", "found"), [(5, 0), (6, 1), (9, 1)])
+def test_cancelling_tells_attempts_of_that_stage_and_before(stage: int, found: int) -> None:
     watch = Watch(lambda _: None, lambda _: None, grace_s=60.0)
     one = attempt()
     watch.begin(one, None)
     assert watch.cancel(UUID(int=9), 9) == 0
-    assert watch.cancel(EXECUTION, epoch) == found
+    assert watch.cancel(EXECUTION, stage) == found
     assert (one.is_cancelled(), one.reason) == (bool(found), "cancelled" if found else "")
     assert (one.deadline_s is not None) is bool(found)
     watch.end(one)

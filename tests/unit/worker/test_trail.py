@@ -11,11 +11,12 @@ import pytest
 
 from wfplatform import node, workflow
 from wfplatform.authoring.call import caller, follow
+from wfplatform.authoring.context import NodeStopped
 from wfplatform.bootstrap.inline import InlinePlatform
 from wfplatform.core.graph import PathStep
 from wfplatform.errors import NodeError
 from wfplatform.worker.async_loop import AsyncLoop
-from wfplatform.worker.attempt import Attempt, AttemptEnded
+from wfplatform.worker.attempt import Attempt
 from wfplatform.worker.failure import describe_error
 from wfplatform.worker.trail import MAX_TRAIL_CHARS, format_error
 
@@ -98,14 +99,12 @@ def test_groups_and_their_members() -> None:
 
 def test_an_end_by_timeout_is_called_so() -> None:
     def long() -> None:
-        raise AttemptEnded
+        raise NodeStopped
 
     attempt = Attempt("e", UUID(int=1), 1, "s", 0, (), 1)
     attempt.reason, attempt.timeout_s = "timeout", 2.5
     described = describe_error(raised(lambda: caller(long)({})), attempt)
-    assert described["traceback"].endswith(
-        "raise AttemptEnded\nNodeTimeout: It ran longer than its timeout of 2.5 s.\n"
-    )
+    assert described["traceback"].endswith("raise NodeStopped\nNodeTimeout: It ran longer than its timeout of 2.5 s.\n")
     assert names(described["traceback"]) == ["long"]
 
 
