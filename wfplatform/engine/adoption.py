@@ -83,7 +83,8 @@ class Adoption:
                 else:
                     self._again.drop(version_id)
                     continue
-            if claim.cancel_requested_at is not None and not claim.state.final:
+            # One that has done something may have to undo it, which its definition says.
+            if claim.cancel_requested_at is not None and not claim.state.final and not claim.runs:
                 ended = self._ended(claim)
                 if ended is not None:
                     found.append(ended)
@@ -100,6 +101,10 @@ class Adoption:
     def holds(self, execution_id: UUID) -> bool:
         """Whether an execution waits to be taken up."""
         return any(execution_id in held for held in self._held.values())
+
+    def has_begun(self, execution_id: UUID) -> bool:
+        """Whether anything is recorded of one that waits, so that its definition may say how to undo it."""
+        return any(bool(held[execution_id].runs) for held in self._held.values() if execution_id in held)
 
     def give_up(self, execution_id: UUID) -> Live:
         """One that waits, to be ended without its definition.

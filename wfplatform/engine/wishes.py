@@ -51,8 +51,9 @@ class Wishes:
     def follow(self, command: Command) -> None:
         """Do what is asked, or leave it for later."""
         live = self._live.get(command.execution_id)
-        if live is None and self._adoption.holds(command.execution_id) and command.kind != "cancel":
-            return  # not done: it comes again
+        if live is None and self._adoption.holds(command.execution_id):
+            if command.kind != "cancel" or self._adoption.has_begun(command.execution_id):
+                return  # not done: it comes again
         try:
             if live is None and self._adoption.holds(command.execution_id):
                 live = self._adoption.give_up(command.execution_id)
