@@ -51,11 +51,11 @@ class Wishes:
     def follow(self, command: Command) -> None:
         """Do what is asked, or leave it for later."""
         live = self._live.get(command.execution_id)
-        if live is None and self._adoption.holds(command.execution_id):
-            if command.kind != "cancel" or self._adoption.has_begun(command.execution_id):
-                return  # not done: it comes again
+        is_held = live is None and self._adoption.holds(command.execution_id)
+        if is_held and (command.kind != "cancel" or self._adoption.has_begun(command.execution_id)):
+            return  # not done: it comes again
         try:
-            if live is None and self._adoption.holds(command.execution_id):
+            if is_held:
                 live = self._adoption.give_up(command.execution_id)
             event = self._meaning(live, command) if live is not None else None
         except PlatformError as error:
