@@ -110,7 +110,7 @@ def test_a_partition_has_the_settings_and_indexes_of_the_hot_table(engine: psyco
     ).fetchone()
     assert row is not None
     assert "fillfactor=80" in row[0]
-    assert row[1:] == (3, 3), "all indexes hang below those of the whole"
+    assert row[1:] == (4, 4), "all indexes hang below those of the whole"
 
 
 def test_a_day_that_began_without_its_partition_stays_where_it_is(engine: psycopg.Connection[Any]) -> None:
