@@ -12,7 +12,7 @@ from uuid import UUID
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import Element, ExecutionState, NodeState
 from wfplatform.core.graph import Graph, Node
-from wfplatform.core.occasion import Occasion
+from wfplatform.core.unwinds import UnwindOccasion
 from wfplatform.engine.testing.memory_contents import StoredElement
 
 __all__ = ["Undoing", "after"]
@@ -69,7 +69,7 @@ class Undoing:
                 if name == work.id and len(place) == work.rank
             }
             completed = {place for place, run in theirs.items() if run.state is NodeState.COMPLETED}
-            if node.unwinds.occasion is Occasion.CLEANUP:
+            if node.unwinds.occasion is UnwindOccasion.CLEANUP:
                 if ran & completed:
                     yield f"{node.id} cleaned up after {ran & completed}, which completed"
                 continue

@@ -17,7 +17,7 @@ from wfplatform.authoring.trace import Trace
 from wfplatform.authoring.unwinding import lay_out
 from wfplatform.authoring.value import bind_value, holds_references, is_plain_json
 from wfplatform.core.graph import Binding, Constant, DictOf, Json, ListOf, Literal, NodeKind
-from wfplatform.core.occasion import Occasion
+from wfplatform.core.unwinds import UnwindOccasion
 from wfplatform.errors import DefinitionError, ParameterError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def record_child(
         count=count,
     )
     if options.undo is not None:
-        lay_out(trace, id, Occasion.UNDO, as_node(options.undo))
+        lay_out(trace, id, UnwindOccasion.UNDO, as_node(options.undo))
     return found
 
 

@@ -30,8 +30,8 @@ from wfplatform.core.graph import (
     Parameter,
     references,
 )
-from wfplatform.core.occasion import Occasion, Unwinds
 from wfplatform.core.policy import Policy, WorkflowPolicy
+from wfplatform.core.unwinds import UnwindOccasion, Unwinds
 from wfplatform.errors import DefinitionError, UserError
 
 __all__ = ["MAX_DOCUMENT_BYTES", "SCHEMA_VERSION", "EdgeType", "Reader", "natural_order", "parsed"]
@@ -213,11 +213,11 @@ class Reader:
             return None
         found = self._object(given, at)
         node, occasion = found.get("node"), found.get("occasion")
-        if not isinstance(node, str) or occasion not in {str(one) for one in Occasion} or len(found) != 2:
-            words = " or ".join(f'"{one}"' for one in Occasion)
+        if not isinstance(node, str) or occasion not in {str(one) for one in UnwindOccasion} or len(found) != 2:
+            words = " or ".join(f'"{one}"' for one in UnwindOccasion)
             self._note(at, "unwinds", f'Expected {{"node": id, "occasion": {words}}}, got {shown(given)}.')
             return None
-        return Unwinds(node, Occasion(str(occasion)))
+        return Unwinds(node, UnwindOccasion(str(occasion)))
 
     def _position(self, given: Any, at: str) -> tuple[float, float] | None:
         if given is None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from wfplatform.authoring.document_hook import HOOKS_SCHEMA
 from wfplatform.authoring.document_policy import POLICY_SCHEMA, WORKFLOW_POLICY_SCHEMA
-from wfplatform.core.occasion import Occasion
+from wfplatform.core.unwinds import UnwindOccasion
 
 __all__ = ["document_schema"]
 
@@ -40,7 +40,7 @@ def document_schema() -> dict[str, Any]:
     value = {"$ref": "#/$defs/value"}
     position = _object({"x": {"type": "number"}, "y": {"type": "number"}}, required=["x", "y"], closed=False)
     guard = _object({"node": _TEXT, "verdict": {"type": "boolean"}}, required=["node", "verdict"])
-    occasions = {"enum": [str(one) for one in Occasion]}
+    occasions = {"enum": [str(one) for one in UnwindOccasion]}
     unwinds = _object({"node": _TEXT, "occasion": occasions}, required=["node", "occasion"])
     data = _object(
         {

@@ -32,8 +32,8 @@ from wfplatform.core.graph import (
     OutputRef,
     ParameterRef,
 )
-from wfplatform.core.occasion import Occasion
 from wfplatform.core.policy import OnFailure, OnSkip
+from wfplatform.core.unwinds import UnwindOccasion
 from wfplatform.errors import NodeError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _Interpreter:
             by = {one.unwinds.occasion: one for one in graph.unwinding if one.unwinds and one.unwinds.node == node.id}
             runs = {occasion: _NodeRun(self, one) for occasion, one in by.items()}
             for element, ending in sorted(self.nodes[node.id].endings.items(), reverse=True):
-                occasion = Occasion.UNDO if isinstance(ending, Completed) else Occasion.CLEANUP
+                occasion = UnwindOccasion.UNDO if isinstance(ending, Completed) else UnwindOccasion.CLEANUP
                 began = isinstance(ending, Completed) or (isinstance(ending, Failed) and ending.attempts > 0)
                 if occasion in runs and began and len(element) == node.rank:
                     runs[occasion].record.endings[element] = runs[occasion].act(element)

@@ -19,8 +19,8 @@ from wfplatform.authoring.trace import Trace, active_trace, refuse_references
 from wfplatform.authoring.unwinding import lay_out
 from wfplatform.authoring.value import bind_value
 from wfplatform.core.graph import NodeKind
-from wfplatform.core.occasion import Occasion
 from wfplatform.core.policy import Breaker, Cache, Limit, OnFailure, OnSkip, Retry
+from wfplatform.core.unwinds import UnwindOccasion
 from wfplatform.errors import DefinitionError
 
 __all__ = ["NodeDecorator", "NodeFunction", "argument_ports", "as_node", "node"]
@@ -163,7 +163,10 @@ class NodeFunction[**P, R]:
 
     def _lay_out(self, trace: Trace, id: str) -> None:
         """Record what undoes the node, and what cleans up after it."""
-        for occasion, by in ((Occasion.UNDO, self.declared.undo), (Occasion.CLEANUP, self.declared.cleanup)):
+        for occasion, by in (
+            (UnwindOccasion.UNDO, self.declared.undo),
+            (UnwindOccasion.CLEANUP, self.declared.cleanup),
+        ):
             if by is not None:
                 lay_out(trace, id, occasion, as_node(by), self.signature)
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from wfplatform.authoring.trace import Trace
 from wfplatform.authoring.value import bind_value
 from wfplatform.core.graph import Binding, Node, NodeKind, OutputRef
-from wfplatform.core.occasion import Occasion, Unwinds
 from wfplatform.core.policy import OnSkip
+from wfplatform.core.unwinds import UnwindOccasion, Unwinds
 from wfplatform.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ RESULT: Final = "result"
 
 
 def lay_out(
-    trace: Trace, id: str, occasion: Occasion, by: NodeFunction[..., Any], work: inspect.Signature | None = None
+    trace: Trace, id: str, occasion: UnwindOccasion, by: NodeFunction[..., Any], work: inspect.Signature | None = None
 ) -> None:
     """Record what takes back the work of a node.
 
@@ -73,7 +73,7 @@ def lay_out(
 
 
 def _known(
-    trace: Trace, node: Node, occasion: Occasion, work: inspect.Signature | None
+    trace: Trace, node: Node, occasion: UnwindOccasion, work: inspect.Signature | None
 ) -> Mapping[str, tuple[Binding, int]]:
     """What the function may ask for: name -> binding, and over how many levels it is mapped."""
     found: dict[str, tuple[Binding, int]] = {}
@@ -81,13 +81,13 @@ def _known(
         if parameter.default is not parameter.empty:
             found[name] = bind_value(trace, parameter.default, f"node `{node.id}`, default of `{name}`"), 0
     found |= {port: (binding, node.over.get(port, 0)) for port, binding in node.inputs.items()}
-    if occasion is Occasion.UNDO:
+    if occasion is UnwindOccasion.UNDO:
         names = {RESULT: node.outputs[0]} if len(node.outputs) == 1 else {port: port for port in node.outputs}
         found |= {name: (OutputRef(node.id, port), node.rank) for name, port in names.items()}
     return found
 
 
-def _check_options(by: NodeFunction[..., Any], occasion: Occasion, id: str) -> None:
+def _check_options(by: NodeFunction[..., Any], occasion: UnwindOccasion, id: str) -> None:
     said = by.declared
     without_meaning: Mapping[str, Callable[[], object]] = {
         "cache": lambda: said.cache,
@@ -110,12 +110,12 @@ def _check_options(by: NodeFunction[..., Any], occasion: Occasion, id: str) -> N
 
 
 def _misfit(
-    id: str, occasion: Occasion, by: NodeFunction[..., Any], what: str, known: Mapping[str, object]
+    id: str, occasion: UnwindOccasion, by: NodeFunction[..., Any], what: str, known: Mapping[str, object]
 ) -> DefinitionError:
     return DefinitionError(
         "unwind_arguments",
         f"node `{id}`: {occasion}={by.name}{by.signature} {what}; it can have {', '.join(known) or 'nothing'}.",
         "Its parameters are matched by name: the inputs of the node"
-        + (", and `result` (or the names of its outputs)." if occasion is Occasion.UNDO else "."),
+        + (", and `result` (or the names of its outputs)." if occasion is UnwindOccasion.UNDO else "."),
         node=id,
     )

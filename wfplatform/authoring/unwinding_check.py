@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from wfplatform.authoring.problem import Problem, too_long
 from wfplatform.core.canonical import pointer
 from wfplatform.core.graph import Constant, Graph, Literal, Node, NodeKind, OutputRef, ParameterRef
-from wfplatform.core.occasion import Occasion, Unwinds
+from wfplatform.core.unwinds import UnwindOccasion, Unwinds
 
 __all__ = ["unwinding_problems"]
 
@@ -72,7 +72,7 @@ def _problems(
             "",
         )
         return
-    if undone.type not in _UNDONE or (undone.type == NodeKind.WORKFLOW and unwinds.occasion is Occasion.CLEANUP):
+    if undone.type not in _UNDONE or (undone.type == NodeKind.WORKFLOW and unwinds.occasion is UnwindOccasion.CLEANUP):
         yield (
             "data/unwinds/node",
             "unwind_type",
@@ -88,7 +88,7 @@ def _problems(
         levels = node.over.get(port, 0)
         match binding:
             case OutputRef(node=source, port=output, path=()) if source == undone.id:
-                fits = unwinds.occasion is Occasion.UNDO and levels == undone.rank and output in undone.outputs
+                fits = unwinds.occasion is UnwindOccasion.UNDO and levels == undone.rank and output in undone.outputs
             case Literal() | Constant() if not levels:
                 fits = True
             case ParameterRef(name=name) if not levels:
@@ -99,10 +99,10 @@ def _problems(
                 )
         if not fits:
             message = f"It can have the inputs of {undone.id!r} as that has them, parameters and plain values" + (
-                ", and each element's own output." if unwinds.occasion is Occasion.UNDO else "."
+                ", and each element's own output." if unwinds.occasion is UnwindOccasion.UNDO else "."
             )
             yield "data/inputs" + pointer(port), "unwind_input", message, port
 
 
 def _verb(unwinds: Unwinds) -> str:
-    return "undo" if unwinds.occasion is Occasion.UNDO else "clean up"
+    return "undo" if unwinds.occasion is UnwindOccasion.UNDO else "clean up"

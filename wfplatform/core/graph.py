@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Final
 
 from wfplatform.core.hook import Hook
-from wfplatform.core.occasion import Unwinds
 from wfplatform.core.policy import OnFailure, OnSkip, Policy, WorkflowPolicy
+from wfplatform.core.unwinds import Unwinds
 
 __all__ = [
     "DEFAULT_PORT",

@@ -6,7 +6,7 @@ from wfplatform.core.draft import Draft
 from wfplatform.core.event import Recorded
 from wfplatform.core.execution import NodeState, Run
 from wfplatform.core.graph import Graph, Node, NodeKind, OutputRef
-from wfplatform.core.occasion import Occasion
+from wfplatform.core.unwinds import UnwindOccasion
 
 __all__ = ["forget_undone"]
 
@@ -40,7 +40,7 @@ def forget_undone(draft: Draft) -> frozenset[str]:
 
 def _has_undone(draft: Draft, node: Node) -> bool:
     """Whether anything was undone by a node, or was to be: in what state that left the world, nobody knows."""
-    if node.unwinds is None or node.unwinds.occasion is not Occasion.UNDO or node.id not in draft.base.nodes:
+    if node.unwinds is None or node.unwinds.occasion is not UnwindOccasion.UNDO or node.id not in draft.base.nodes:
         return False
     return any(run.state is not NodeState.SKIPPED for run in draft.known(node.id).values())
 

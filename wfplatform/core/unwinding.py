@@ -30,8 +30,8 @@ from wfplatform.core.event import (
 )
 from wfplatform.core.execution import WHOLE, Element, ExecutionState, NodeState, Outcome, OutcomeKind, Run
 from wfplatform.core.graph import Graph, Node
-from wfplatform.core.occasion import Occasion
 from wfplatform.core.retrying import fail
+from wfplatform.core.unwinds import UnwindOccasion
 
 __all__ = ["begin", "concerning", "cull", "go_on", "unread"]
 
@@ -65,7 +65,7 @@ def begin(draft: Draft, unknown: frozenset[tuple[str, Element]] = frozenset()) -
     )
     for node in draft.graph.unwinding:
         if not wanted[node.id]:
-            words = "undo" if _occasion(node) is Occasion.UNDO else "clean up"
+            words = "undo" if _occasion(node) is UnwindOccasion.UNDO else "clean up"
             _skip(draft, node.id, f"there was nothing to {words}")
         for element in wanted[node.id]:
             before = draft.known(node.id).get(element)
@@ -154,7 +154,7 @@ def _wanted(draft: Draft, node: Node, unknown: frozenset[tuple[str, Element]]) -
     name, occasion = node.unwinds.node, node.unwinds.occasion
     work = draft.graph.by_id[name]
     has_undo = any(
-        other.unwinds is not None and other.unwinds.node == name and other.unwinds.occasion is Occasion.UNDO
+        other.unwinds is not None and other.unwinds.node == name and other.unwinds.occasion is UnwindOccasion.UNDO
         for other in draft.graph.unwinding
     )
     for element, run in sorted(draft.known(name).items()):
@@ -164,7 +164,7 @@ def _wanted(draft: Draft, node: Node, unknown: frozenset[tuple[str, Element]]) -
         may_have_happened = work.policy.effect and (
             (name, element) in unknown or (run.state is NodeState.FAILED and code in _UNKNOWN)
         )
-        if occasion is Occasion.UNDO:
+        if occasion is UnwindOccasion.UNDO:
             # What an earlier execution did is not this one's to take back.
             if (run.state is NodeState.COMPLETED and run.reused_from is None) or may_have_happened:
                 yield element
@@ -195,7 +195,7 @@ def _skip(draft: Draft, name: str, reason: str) -> None:
         draft.put(name, WHOLE, Run(NodeState.SKIPPED, reason=reason))
 
 
-def _occasion(node: Node) -> Occasion | None:
+def _occasion(node: Node) -> UnwindOccasion | None:
     return node.unwinds.occasion if node.unwinds is not None else None
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from wfplatform import Cache, Retry, node, unmapped, workflow
 from wfplatform.authoring.document import definition_digest, from_document, to_document
-from wfplatform.core.occasion import Occasion, Unwinds
+from wfplatform.core.unwinds import UnwindOccasion, Unwinds
 from wfplatform.errors import DefinitionError
 
 
@@ -33,7 +33,7 @@ def test_they_stand_beside_the_work_with_its_inputs() -> None:
     graph = mapped.graph
     assert [one.id for one in graph.nodes] == ["work"]
     undo, cleanup = graph.unwinding
-    assert (undo.id, undo.unwinds, undo.rank) == ("work-undo", Unwinds("work", Occasion.UNDO), 1)
+    assert (undo.id, undo.unwinds, undo.rank) == ("work-undo", Unwinds("work", UnwindOccasion.UNDO), 1)
     assert (list(undo.inputs), undo.policy.attempts, undo.policy.effect) == (["result", "x"], 4, False)
     assert (cleanup.id, list(cleanup.inputs), cleanup.over) == ("work-cleanup", ["x", "y"], {"x": 1})
     assert graph.by_id["work"].policy.effect

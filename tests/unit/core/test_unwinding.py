@@ -23,15 +23,15 @@ from wfplatform.core.event import (
 from wfplatform.core.execution import Execution, Outcome, Span
 from wfplatform.core.graph import Graph, Literal, Node, OutputRef
 from wfplatform.core.lifecycle import advance, new_execution
-from wfplatform.core.occasion import Occasion, Unwinds
 from wfplatform.core.policy import Policy
+from wfplatform.core.unwinds import UnwindOccasion, Unwinds
 
 ITEMS: Mapping[str, Any] = {"x": Literal([0, 1])}
 
 
-def undoing(node: Node, occasion: Occasion = Occasion.UNDO) -> Node:
+def undoing(node: Node, occasion: UnwindOccasion = UnwindOccasion.UNDO) -> Node:
     """A node that takes back another one's work."""
-    result = {"result": OutputRef(node.id)} if occasion is Occasion.UNDO else {}
+    result = {"result": OutputRef(node.id)} if occasion is UnwindOccasion.UNDO else {}
     over = {"result": node.rank} if node.rank and result else dict(node.over)
     return replace(
         node,
@@ -49,7 +49,7 @@ class Story:
     """An execution of nodes all of which can be undone, and what happens to it."""
 
     def __init__(self, *nodes: Node, cleanup: tuple[str, ...] = (), **sizes: int) -> None:
-        extra = [undoing(node, Occasion.CLEANUP) for node in nodes if node.id in cleanup]
+        extra = [undoing(node, UnwindOccasion.CLEANUP) for node in nodes if node.id in cleanup]
         self.graph = Graph(nodes=nodes, unwinding=(*map(undoing, nodes), *extra))
         self.execution: Execution = new_execution(UUID(int=1), self.graph, 1)
         self.effects: list[Any] = []

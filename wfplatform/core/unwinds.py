@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Occasion", "Unwinds"]
+__all__ = ["UnwindOccasion", "Unwinds"]
 
 
-class Occasion(StrEnum):
+class UnwindOccasion(StrEnum):
     """For which elements of a node another one runs when the execution unwinds.
 
     `undo`: for those that completed, and for effects of which nobody knows whether they happened. `cleanup`: for those that
@@ -24,4 +24,4 @@ class Unwinds:
     """A node is no part of the work: it takes back what another one did."""
 
     node: str
-    occasion: Occasion
+    occasion: UnwindOccasion
