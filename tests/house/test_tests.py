@@ -8,7 +8,7 @@ import re
 from tests.house.tree import ROOT, SOURCE, modules
 
 TESTS = ROOT / "tests"
-KINDS = {"acceptance", "chaos", "contract", "house", "integration", "simulation", "unit"}
+KINDS = {"acceptance", "chaos", "contract", "golden", "house", "integration", "simulation", "unit"}
 NEVER = {"pytest.mark.skip", "pytest.mark.xfail", "pytest.xfail", "unittest.skip"}
 REAL = ("tests.acceptance.", "tests.chaos.", "tests.contract.", "tests.integration.")
 
