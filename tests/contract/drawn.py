@@ -231,7 +231,7 @@ SHARED: tuple[dict[str, Any], ...] = (
     {"limit": Limit("shared", 1, across="all")},  # type: ignore[arg-type]  # as people write it
     {"limit": Limit("shared", 2, across="all"), "cache": True},  # type: ignore[arg-type]
     {"limit": Limit("shared", 1, across="workflow", key="x")},  # type: ignore[arg-type]
-    {"breaker": Breaker("shared", calls=2, open_s=0.5)},
+    {"breaker": Breaker("shared", calls=1, open_s=0.5)},
     {"cache": True},
 )
 

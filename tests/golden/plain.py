@@ -52,7 +52,8 @@ def plain(value: Any, fields: Fields) -> Any:
             return f"{_ID}{value.hex}"
         case Mapping():
             if all(isinstance(key, str) for key in value):
-                return {key: plain(item, fields) for key, item in value.items()}
+                # Tracebacks name the folder of who recorded it, and nothing is decided by them.
+                return {key: "" if key == "traceback" else plain(item, fields) for key, item in value.items()}
             return [_KEYS, *([plain(key, fields), plain(item, fields)] for key, item in value.items())]
     kind = type(value)
     names = _fields(kind)
