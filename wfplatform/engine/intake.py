@@ -12,7 +12,7 @@ from uuid import UUID
 
 from wfplatform.compiler.payload import Delivery, read_outcomes, read_returned, unpack_delivery
 from wfplatform.core.event import Event, GivenBack, Outcomes, SegmentClosed, SegmentLost
-from wfplatform.core.execution import NodeRuns, NodeState, Outcome, OutcomeKind, Span
+from wfplatform.core.execution import Element, NodeRuns, NodeState, Outcome, OutcomeKind, Span
 from wfplatform.core.ports import Clock
 from wfplatform.engine.breakers import Breakers
 from wfplatform.engine.cluster import ClusterAway, ClusterBack, ClusterReport, OutcomesArrived, TaskLost
@@ -103,6 +103,7 @@ class Intake:
 
     def _deliver(self, live: Live, deliveries: Sequence[tuple[Delivery, str]]) -> None:
         outcomes: list[Outcome] = []
+        failed: list[tuple[str, str, Element]] = []
         returned: list[Delivery] = []
         closed: list[str] = []
         for delivery, worker in deliveries:
@@ -117,12 +118,19 @@ class Intake:
                 returned.append(delivery)
             if delivery.closed:
                 closed.append(delivery.segment)
+            else:
+                failed += [(delivery.segment, one.node, one.element) for one in read if one.kind is OutcomeKind.FAILED]
             live.begun.add(delivery.segment)
         if outcomes:
             self._breakers.see(live, outcomes)
             self._overdue.see(live.id, live.graph.by_id, outcomes, self._clock.monotonic_s())
             self._seen.setdefault(live.version.stored.id, []).extend(outcomes)
             self._apply(live, Outcomes(tuple(outcomes)))
+        for segment, node, element in failed:
+            run = live.execution.nodes[node].run(element)
+            if run is not None and run.state is NodeState.WAITING:
+                # Its next try need not wait for what else is in its segment.
+                self._dispatch.give_back(live, segment, [Span.of(node, element)])
         for delivery in returned:
             given = self._dispatch.give_back(live, delivery.segment, read_returned(live.graph, delivery))
             if given and not live.execution.state.final:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.unit.engine.rig import Rig
-from wfplatform import node, workflow
+from wfplatform import Retry, node, workflow
 from wfplatform.compiler.payload import Delivery, Part, pack_delivery, unpack_order
 from wfplatform.compiler.segment import Limits
 from wfplatform.core.execution import Span
@@ -146,3 +146,36 @@ def test_what_waits_for_it_in_other_segments_is_handed_out_with_it() -> None:
     )
     held = [task for task in rig.cluster.tasks[known:] if orders[first.segment].key in task.needs]
     assert [elements(unpack_order(task.order).parts) for task in held] == [[(2, ())]], "only the sum reads the long one"
+
+
+@node(retry=Retry(attempts=2, delay_s=5.0))
+def flaky(x: Any) -> Any:
+    return x
+
+
+@workflow
+def tried(xs: list[int]) -> Any:
+    return after.map(flaky.map(xs))
+
+
+def test_the_next_try_of_an_element_does_not_wait_for_the_rest_of_its_segment() -> None:
+    rig = Rig(options=TOGETHER)
+    execution = rig.start(rig.publish(tried), xs=list(range(ELEMENTS)))
+    rig.turn()
+    (part,) = rig.cluster.parts
+    assert len(elements([part])) == 2 * ELEMENTS
+    error = {"type": "ValueError", "message": "no", "kinds": ["ValueError"]}
+    failed = [0, (3,), 1, "f", 1.0, 2.0, 0.5, 1, None, None, error, None, None, [], None]
+    rig.turn(rig._said(part, [failed], closed=False))
+    assert len(rig.cluster.parts) == 1, "it waits"
+    rig.time.move(5.1)
+    rig.turn()
+    assert elements(rig.cluster.parts[1:]) == [(0, (3,))]
+    rig.turn(*(rig.done(one) for one in rig.cluster.parts[1:]))
+    # What hangs on it was left out where it was, and is free when that has come to its end.
+    rest = [place for place in elements([part]) if place not in {(0, (3,)), (1, (3,))}]
+    output = {"codec": "json", "size": 1, "digest": "d", "value": 1}
+    ended = [[i, e, 1, "c", 1.0, 2.0, 0.5, 1, None, {"result": output}, None, None, None, [], None] for i, e in rest]
+    rig.turn(rig._said(part, ended, closed=True))
+    rig.turn(*(rig.done(one) for one in rig.cluster.parts[2:]))
+    assert rig.record(execution).state == "completed"
