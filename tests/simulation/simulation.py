@@ -53,7 +53,8 @@ KINDS: Final = (
     *("call", "saga") * 2,
     "call",
     *("map",) * 4,
-    *("pair", "part", "zip", "loop", "delay", "effect", "shared", "event", "approval", "child", "children", "choice"),
+    *("shared",) * 4,
+    *("pair", "part", "zip", "loop", "delay", "effect", "event", "approval", "child", "children", "choice"),
 )
 SHOWN: Final = 6
 
