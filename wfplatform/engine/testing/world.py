@@ -12,11 +12,17 @@ from random import Random
 from typing import Final, NamedTuple
 from uuid import UUID
 
-__all__ = ["Note", "World", "WorldClock", "WorldIds"]
+__all__ = ["MOST_EVENTS", "Note", "RestlessError", "World", "WorldClock", "WorldIds"]
 
+MOST_EVENTS: Final = 50_000
+"""Far more than ever happen in a world in which nobody goes round in circles."""
 _BEGIN: Final = datetime(2026, 1, 2, tzinfo=UTC)
 _DEEPEST: Final = 3
 """So many events may happen inside one another, each while another one's author waits for something slow."""
+
+
+class RestlessError(AssertionError):
+    """Things happen without an end."""
 
 
 class Note(NamedTuple):
@@ -45,6 +51,7 @@ class World:
         self.now_s = 0.0
         self._events: list[tuple[float, int, str, Callable[[], None]]] = []
         self._number = 0
+        self._happened = 0
         self._held: dict[str, float] = {}
         self._waiting: dict[str, list[Callable[[], None]]] = {}
 
@@ -106,6 +113,9 @@ class World:
             self.after(0.0, who, act)
 
     def _next(self) -> None:
+        self._happened += 1
+        if self._happened > MOST_EVENTS:
+            raise RestlessError(f"{MOST_EVENTS} things have happened by {self.now_s:.3f} s, and there is no rest.")
         at_s, number, who, act = heapq.heappop(self._events)
         self.now_s = max(self.now_s, at_s)
         until_s = self._held.get(who, 0.0)
